@@ -1,0 +1,27 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// Exclusivity checks stay on in debug and test builds, where they find violations. In release they cost a runtime call
+/// on every class field of the hot path, and a longjmp over an open access corrupts the runtime's access list.
+let swift: [SwiftSetting] = [
+  .swiftLanguageMode(.v6),
+  .unsafeFlags(["-enforce-exclusivity=unchecked"], .when(configuration: .release)),
+]
+
+let package = Package(
+  name: "edge",
+  products: [.executable(name: "edge", targets: ["EdgeMain"])],
+  targets: [
+    // C libraries of the system: module maps and header shims only.
+    .systemLibrary(name: "CLinux", path: "Sources/CLinux"),
+    .systemLibrary(name: "CYAML", path: "Sources/CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
+
+    .target(name: "YAML", dependencies: ["CYAML"], swiftSettings: swift),
+    .target(name: "Edge", dependencies: ["CLinux", "YAML"], swiftSettings: swift),
+    .executableTarget(name: "EdgeMain", dependencies: ["Edge"], swiftSettings: swift),
+
+    .testTarget(name: "YAMLTests", dependencies: ["YAML"], swiftSettings: swift),
+    .testTarget(name: "EdgeTests", dependencies: ["Edge"], swiftSettings: swift),
+    .testTarget(name: "TidyTests", path: "Tests/Tidy", swiftSettings: swift),
+  ]
+)

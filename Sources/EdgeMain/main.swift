@@ -1,0 +1,3 @@
+import Edge
+
+Edge.main()
