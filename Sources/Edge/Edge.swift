@@ -1,7 +1,11 @@
+// The whole program as one call; `EdgeMain` is nothing but that call.
+
 import Glibc
 
-/// The whole program; `EdgeMain` only calls it.
+/// Edge.
 public enum Edge {
-  /// Runs the command line and ends the process with its exit code.
-  public static func main() -> Never { exit(0) }
+  /// Runs the command line of this process and ends it with the command's exit code.
+  public static func main() -> Never {
+    exit(CommandTable.run(Array(CommandLine.arguments.dropFirst())))
+  }
 }

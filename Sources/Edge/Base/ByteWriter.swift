@@ -1,0 +1,166 @@
+// Appends bytes to memory of a fixed size. Heads, chunk lines and replies are written through it into a worker's
+// scratch area; it never allocates. A text that does not fit sets `overflowed` and writes nothing more, so that a
+// writer checks once, at the end.
+
+import Glibc
+
+/// A cursor over memory owned by somebody else.
+struct ByteWriter: BitwiseCopyable {
+  let base: BytePointer
+  let capacity: Int
+  private(set) var count = 0
+  private(set) var overflowed = false
+
+  init(base: BytePointer, capacity: Int) {
+    self.base = base
+    self.capacity = capacity
+  }
+
+  /// Where the next byte goes.
+  var end: BytePointer { base + count }
+  var room: Int { capacity - count }
+
+  @inline(__always)
+  private mutating func reserve(_ bytes: Int) -> Bool {
+    if bytes <= capacity - count { return true }
+    overflowed = true
+    return false
+  }
+
+  @inline(__always)
+  mutating func append(_ bytes: UnsafePointer<UInt8>, _ length: Int) {
+    guard reserve(length) else { return }
+    memcpy(base + count, bytes, length)
+    count += length
+  }
+
+  @inline(__always)
+  mutating func append(_ bytes: StaticBytes) { append(bytes.start, bytes.count) }
+
+  @inline(__always)
+  mutating func append(_ text: StaticString) { append(text.utf8Start, text.utf8CodeUnitCount) }
+
+  @inline(__always)
+  mutating func append(byte: UInt8) {
+    guard reserve(1) else { return }
+    base[count] = byte
+    count += 1
+  }
+
+  @inline(__always)
+  mutating func appendLineEnd() {
+    guard reserve(2) else { return }
+    UnsafeMutableRawPointer(base + count).storeBytes(of: UInt16(littleEndian: 0x0a0d), as: UInt16.self)
+    count += 2
+  }
+
+  /// A number in decimal.
+  mutating func append(decimal value: UInt64) {
+    guard reserve(20) else { return }
+    var digits = 1
+    var bound: UInt64 = 10
+    while digits < 20, value >= bound {
+      digits += 1
+      let (next, overflow) = bound.multipliedReportingOverflow(by: 10)
+      if overflow { break }
+      bound = next
+    }
+    var rest = value
+    var index = count + digits
+    repeat {
+      index -= 1
+      base[index] = UInt8(truncatingIfNeeded: rest % 10) &+ 0x30
+      rest /= 10
+    } while index > count
+    count += digits
+  }
+
+  /// A number in decimal, with leading zeros up to `width` digits.
+  mutating func append(decimal value: UInt64, width: Int) {
+    guard reserve(width) else { return }
+    var rest = value
+    for index in stride(from: count + width - 1, through: count, by: -1) {
+      base[index] = UInt8(truncatingIfNeeded: rest % 10) &+ 0x30
+      rest /= 10
+    }
+    count += width
+  }
+
+  /// A number in lower-case hexadecimal without leading zeros.
+  mutating func append(hex value: UInt64) {
+    let digits = max(1, (64 - value.leadingZeroBitCount + 3) / 4)
+    guard reserve(digits) else { return }
+    for index in 0..<digits {
+      let nibble = UInt8(truncatingIfNeeded: value >> UInt64(4 * (digits - 1 - index))) & 15
+      base[count + index] = nibble < 10 ? nibble &+ 0x30 : nibble &+ 0x57
+    }
+    count += digits
+  }
+
+  /// Counts bytes that were put at `end` by other means.
+  mutating func advance(_ bytes: Int) {
+    guard reserve(bytes) else { return }
+    count += bytes
+  }
+
+  mutating func append(_ text: String) {
+    var copy = text
+    copy.withUTF8 { bytes in
+      if let start = bytes.baseAddress { append(start, bytes.count) }
+    }
+  }
+
+  /// A text inside a JSON string: quotes, backslashes and control bytes escaped, bytes that are no UTF-8 replaced.
+  mutating func append(jsonEscaped bytes: UnsafePointer<UInt8>, _ length: Int) {
+    var index = 0
+    while index < length {
+      let byte = bytes[index]
+      if byte < 0x80 {
+        append(jsonEscaped: byte)
+        index += 1
+        continue
+      }
+      let width = utf8Width(bytes + index, length - index)
+      if width == 0 {
+        append("\\ufffd")
+        index += 1
+      } else {
+        append(bytes + index, width)
+        index += width
+      }
+    }
+  }
+
+  private mutating func append(jsonEscaped byte: UInt8) {
+    switch byte {
+    case 0x22: append("\\\"")
+    case 0x5c: append("\\\\")
+    case 0x0a: append("\\n")
+    case 0x0d: append("\\r")
+    case 0x09: append("\\t")
+    case 0x20...0x7e: append(byte: byte)
+    default:
+      append("\\u00")
+      append(byte: 0x30 + (byte >> 4))
+      let low = byte & 15
+      append(byte: low < 10 ? 0x30 + low : 0x57 + low)
+    }
+  }
+}
+
+/// The length of the well-formed UTF-8 sequence that begins with a byte above 0x7f, or 0 (Unicode 15, table 3-7).
+func utf8Width(_ bytes: UnsafePointer<UInt8>, _ room: Int) -> Int {
+  func continues(_ index: Int) -> Bool { index < room && bytes[index] & 0xc0 == 0x80 }
+  switch bytes[0] {
+  case 0xc2...0xdf: return continues(1) ? 2 : 0
+  case 0xe0...0xef:
+    guard continues(1), continues(2) else { return 0 }
+    if bytes[0] == 0xe0 && bytes[1] < 0xa0 || bytes[0] == 0xed && bytes[1] > 0x9f { return 0 }
+    return 3
+  case 0xf0...0xf4:
+    guard continues(1), continues(2), continues(3) else { return 0 }
+    if bytes[0] == 0xf0 && bytes[1] < 0x90 || bytes[0] == 0xf4 && bytes[1] > 0x8f { return 0 }
+    return 4
+  default: return 0
+  }
+}

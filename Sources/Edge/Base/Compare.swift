@@ -1,0 +1,41 @@
+// Comparison and hashing of byte runs. Field names are compared without regard to ASCII case (RFC 9110 section 5.1).
+
+import Glibc
+
+@inline(__always)
+func equalBytes(_ left: UnsafePointer<UInt8>, _ right: UnsafePointer<UInt8>, _ count: Int) -> Bool {
+  memcmp(left, right, count) == 0
+}
+
+/// Lower case for A–Z, everything else as it is.
+@inline(__always)
+func foldCase(_ byte: UInt8) -> UInt8 { byte &- 0x41 < 26 ? byte | 0x20 : byte }
+
+/// Equality without regard to ASCII case; `right` must already be lower case.
+@inline(__always)
+func equalLowered(_ left: UnsafePointer<UInt8>, _ right: UnsafePointer<UInt8>, _ count: Int) -> Bool {
+  for index in 0..<count where foldCase(left[index]) != right[index] { return false }
+  return true
+}
+
+/// Whether `count` bytes are this lower-case text, without regard to ASCII case.
+@inline(__always)
+func equalLowered(_ left: UnsafePointer<UInt8>, _ count: Int, _ text: StaticString) -> Bool {
+  count == text.utf8CodeUnitCount && equalLowered(left, text.utf8Start, count)
+}
+
+/// FNV-1a over lower-cased bytes: small keys, no adversary (what matters is compared byte by byte after it).
+struct TokenHash: BitwiseCopyable {
+  private(set) var value: UInt32 = 2_166_136_261
+
+  @inline(__always)
+  mutating func add(lowered byte: UInt8) { value = (value ^ UInt32(byte)) &* 16_777_619 }
+
+  /// The hash of a whole token.
+  @inline(__always)
+  static func of(_ bytes: UnsafePointer<UInt8>, _ count: Int) -> UInt32 {
+    var hash = TokenHash()
+    for index in 0..<count { hash.add(lowered: foldCase(bytes[index])) }
+    return hash.value
+  }
+}

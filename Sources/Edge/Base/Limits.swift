@@ -1,0 +1,51 @@
+// Every bound that is not configuration, and how the bounds relate. What an operator may set stands in the rows of
+// Config/Sections; what is here protects Edge itself and changes only with the code it protects.
+
+/// Fixed bounds of the data plane. Sizes in bytes unless the name says otherwise.
+enum Limits {
+  /// What one read takes from a socket, and what one connection may move in a turn of the loop.
+  static let readBytes = 64 << 10
+  /// Room left in front of what is read, for the size line of the chunk it may leave as.
+  static let readHeadroom = 32
+  /// The largest request or response head that configuration may allow; header offsets are 16 bits wide.
+  static let headBytesMax = 60 << 10
+  /// The most fields that configuration may allow in a head.
+  static let headFieldsMax = 256
+  /// What Edge itself may add to a head while writing it anew.
+  static let headAddedBytes = 4 << 10
+  /// Unsent bytes at which the other side is no longer read; it is read again at half.
+  static let unsentHigh = 32 << 10
+  static let unsentLow = 16 << 10
+  /// Tokens in Connection fields of one head.
+  static let connectionTokensMax = 32
+  /// Chunk extensions and trailers: read, checked, dropped.
+  static let chunkExtensionBytesMax = 64
+  static let trailerBytesMax = 8 << 10
+  /// Interim (1xx) responses in front of one final response.
+  static let interimResponsesMax = 8
+  /// Distinct endpoints tried when connections fail.
+  static let connectAttemptsMax = 3
+  /// New connections taken per wake, so that a storm of them does not starve those that are open.
+  static let acceptsPerWake = 4
+  /// Events taken from the kernel at once.
+  static let eventsPerTurn = 256
+  /// After a reply that ends the connection: how long and how much is still read so that the reply is not lost to a reset.
+  static let lingerMilliseconds = 2_000
+  static let lingerBytes = 256 << 10
+  /// Waiting time after the process ran out of file descriptors.
+  static let acceptPauseMilliseconds = 100
+  /// Text of path and host kept for the log.
+  static let recordPathBytes = 256
+  static let recordHostBytes = 96
+  /// A request id of a trusted peer that is kept.
+  static let requestIDBytes = 64
+  /// Messages that may wait in a worker's inbox.
+  static let inboxMessages = 1 << 12
+  /// Records that may wait for the log writer, per worker.
+  static let logRecords = 1 << 10
+  /// Segments of a request path that routing looks at; a deeper path is refused.
+  static let pathSegmentsMax = 64
+
+  /// The widest scratch area: a head written anew with a whole read behind it.
+  static let scratchBytes = headBytesMax + headAddedBytes + readBytes + 2 * readHeadroom
+}

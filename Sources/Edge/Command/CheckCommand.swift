@@ -1,0 +1,62 @@
+// `edge check`: everything `edge run` would load is loaded and judged, and nothing is started.
+
+import Glibc
+
+/// The verb.
+enum CheckCommand {
+  static let row = CommandRow(
+    verb: "check", summary: "check the configuration without starting",
+    options: [
+      .config, .dev,
+      CommandOption("--env", value: "placeholder", "let undefined variables and secret files stand for themselves"),
+      CommandOption("--full", "print the configuration with every default and where each value comes from"),
+      CommandOption("--print-schema", "print the JSON Schema of the configuration"),
+    ]
+  ) { arguments in
+    if arguments.has("--print-schema") {
+      Console.print(SchemaPrinter.jsonSchema())
+      return ExitCode.success
+    }
+    if let mode = arguments.value("--env"), mode != "placeholder" {
+      Console.error("edge check: --env knows only 'placeholder', not '\(mode)'")
+      return ExitCode.usage
+    }
+    return check(arguments)
+  }
+
+  private static func check(_ arguments: CommandArguments) -> Int32 {
+    let options = LoadOptions(
+      environment: Environment.current(), dev: arguments.has("--dev"), placeholders: arguments.has("--env"))
+    let outcome = Loader.load(path: arguments.configPath, options: options)
+    for diagnosis in outcome.diagnoses { Console.error(diagnosis.render()) }
+    guard let snapshot = outcome.snapshot, let resolved = outcome.resolved else {
+      let errors = outcome.diagnoses.filter { $0.severity == .error }.count
+      Console.error("\(arguments.configPath): \(errors == 1 ? "1 error" : "\(errors) errors")")
+      return ExitCode.failed
+    }
+    if arguments.has("--full") {
+      Console.print(ResolvedPrinter.text(resolved))
+      return ExitCode.success
+    }
+    func count(_ number: Int, _ noun: String) -> String { number == 1 ? "1 \(noun)" : "\(number) \(noun)s" }
+    Console.print(
+      "\(arguments.configPath): ok: \(count(snapshot.listeners.count, "listener")), "
+        + "\(count(snapshot.services.count, "service")), \(count(snapshot.routes.count, "route")) "
+        + "in \(count(outcome.files.count, "file"))")
+    return ExitCode.success
+  }
+}
+
+/// The process environment.
+enum Environment {
+  static func current() -> [String: String] {
+    var values: [String: String] = [:]
+    var entry = environ
+    while let text = entry.pointee {
+      let parts = String(cString: text).split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+      if parts.count == 2 { values[String(parts[0])] = String(parts[1]) }
+      entry += 1
+    }
+    return values
+  }
+}

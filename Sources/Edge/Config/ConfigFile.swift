@@ -1,0 +1,116 @@
+// Files and folders, for configuration only.
+//
+// Owns: bounded reading of regular files, sorted listing of folders, joining of paths, and the hash of what was read.
+// Called by: the loader, includes and `${file:…}`.
+// Never: waits on a pipe or device, writes, or is used off the cold path.
+
+import Glibc
+
+/// Why a file or folder was not read.
+struct FileFault: Error, Sendable, Equatable {
+  /// The reason, such as "No such file or directory".
+  let reason: String
+  /// True when there is nothing under that path.
+  let isMissing: Bool
+
+  /// The fault of a failed system call.
+  init(errno code: CInt) {
+    reason = String(cString: strerror(code))
+    isMissing = code == ENOENT || code == ENOTDIR
+  }
+
+  /// A fault in words.
+  init(_ reason: String) {
+    self.reason = reason
+    isMissing = false
+  }
+}
+
+/// File access of the loader.
+enum ConfigFile {
+  /// The bytes of a regular file of at most `bytesMax` bytes.
+  static func read(_ path: String, bytesMax: Int) throws(FileFault) -> [UInt8] {
+    guard !path.utf8.contains(0) else { throw FileFault(errno: ENOENT) }
+    // O_NONBLOCK: opening a pipe without a writer must not wait.
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+    guard descriptor >= 0 else { throw FileFault(errno: errno) }
+    defer { close(descriptor) }
+    var status = stat()
+    guard fstat(descriptor, &status) == 0 else { throw FileFault(errno: errno) }
+    switch status.st_mode & S_IFMT {
+    case S_IFREG: break
+    case S_IFDIR: throw FileFault("it is a folder")
+    default: throw FileFault("it is not a regular file")
+    }
+    let oversize = FileFault("it is larger than \(QuantityUnit.size.text(bytesMax))")
+    guard status.st_size <= bytesMax else { throw oversize }
+    var bytes: [UInt8] = []
+    var scratch = [UInt8](repeating: 0, count: 16_384)
+    while true {
+      let count = Glibc.read(descriptor, &scratch, scratch.count)
+      if count < 0 {
+        if errno == EINTR { continue }
+        throw FileFault(errno: errno)
+      }
+      if count == 0 { return bytes }
+      bytes += scratch[..<count]
+      // The file may have grown since fstat.
+      guard bytes.count <= bytesMax else { throw oversize }
+    }
+  }
+
+  /// The names in a folder in byte order, without `.` and `..`.
+  static func names(in folder: String) throws(FileFault) -> [String] {
+    guard let handle = opendir(folder.isEmpty ? "." : folder) else { throw FileFault(errno: errno) }
+    defer { closedir(handle) }
+    var names: [String] = []
+    while let entry = readdir(handle) {
+      let name = withUnsafePointer(to: &entry.pointee.d_name) { field in
+        field.withMemoryRebound(to: CChar.self, capacity: MemoryLayout.size(ofValue: field.pointee)) {
+          String(cString: $0)
+        }
+      }
+      if name != ".", name != ".." { names.append(name) }
+    }
+    return names.sorted { Array($0.utf8).lexicographicallyPrecedes(Array($1.utf8)) }
+  }
+
+  /// Whether a name matches a pattern of `*`, `?` and `[…]`; a leading dot only matches a written one.
+  static func matches(_ name: String, pattern: String) -> Bool { fnmatch(pattern, name, FNM_PERIOD) == 0 }
+
+  /// The folder of a path, empty for the working folder; keeps `/` for the root.
+  static func folder(of path: String) -> String {
+    guard let slash = path.lastIndex(of: "/") else { return "" }
+    return slash == path.startIndex ? "/" : String(path[..<slash])
+  }
+
+  /// A path against a folder; absolute ones stay.
+  static func join(_ folder: String, _ path: String) -> String {
+    if path.hasPrefix("/") || folder.isEmpty { return path }
+    return folder.hasSuffix("/") ? folder + path : "\(folder)/\(path)"
+  }
+}
+
+/// FNV-1a over 64 bits: tells contents apart, promises nothing against an adversary.
+struct ContentHash: Sendable, Equatable {
+  /// The hash of what was added so far.
+  private(set) var value: UInt64 = 0xCBF2_9CE4_8422_2325
+
+  /// Adds bytes.
+  mutating func add(_ bytes: some Sequence<UInt8>) {
+    for byte in bytes { value = (value ^ UInt64(byte)) &* 0x0000_0100_0000_01B3 }
+  }
+
+  /// Adds a text and its end, so that neighbours cannot run together.
+  mutating func add(_ text: String) {
+    add(text.utf8)
+    add(CollectionOfOne(0xFF))
+  }
+
+  /// The hash of some bytes.
+  static func of(_ bytes: [UInt8]) -> UInt64 {
+    var hash = ContentHash()
+    hash.add(bytes)
+    return hash.value
+  }
+}

@@ -1,0 +1,148 @@
+// Checks that need more than one key: references, addresses, development mode.
+//
+// Owns: every such rule but those about routes among each other (RouteChecks.swift).
+// Called by: the loader, after merging and defaults, when every file could be parsed.
+// Never: concludes anything from a value that was wrong or is a placeholder.
+
+/// Checks across a whole tree.
+struct CrossChecks {
+  private let root: SectionFields
+  private let dev: Bool
+  private(set) var diagnoses: DiagnosisList
+
+  /// Runs every check and returns the findings added to `diagnoses`.
+  static func run(_ root: SectionFields, dev: Bool, diagnoses: DiagnosisList) -> DiagnosisList {
+    var checks = CrossChecks(root: root, dev: dev, diagnoses: diagnoses)
+    checks.addresses()
+    checks.targets()
+    checks.references()
+    RouteChecks.run(root, into: &checks.diagnoses)
+    // Beside errors, these would mostly be their consequences.
+    if !checks.diagnoses.hasErrors { checks.unused() }
+    return checks.diagnoses
+  }
+
+  private init(root: SectionFields, dev: Bool, diagnoses: DiagnosisList) {
+    self.root = root
+    self.dev = dev
+    self.diagnoses = diagnoses
+  }
+
+  private func entries(_ row: SchemaRow) -> [NamedFields] {
+    if case .named(let entries) = root[row]?.value { entries } else { [] }
+  }
+
+  private func names(_ entity: NamedKind) -> [String] {
+    switch entity {
+    case .listener: entries(RootSection.listeners).map(\.name)
+    case .service: entries(RootSection.services).map(\.name)
+    case .route: entries(RootSection.routes).map(\.name)
+    }
+  }
+
+  /// Two listeners on one address, and under `--dev` any that others can reach.
+  private mutating func addresses() {
+    var seen: [(address: HostPort, place: SourcePlace)] = []
+    for entry in entries(RootSection.listeners) {
+      guard let setting = entry.fields[ListenerSection.bind], !setting.isPlaceholder,
+        case .address(let address) = setting.value, let place = setting.place
+      else { continue }
+      if dev, !CrossChecks.isLoopback(address.host) {
+        diagnoses.error(
+          place, "under --dev, listeners bind loopback only",
+          hint: "write 127.0.0.1:\(address.port), or leave out --dev")
+      }
+      guard address.port != 0 else { continue }
+      if let first = seen.first(where: { CrossChecks.overlap($0.address, address) }) {
+        diagnoses.error(
+          place, "another listener binds this address",
+          related: [Diagnosis.Related(place: first.place, message: "first bound here")])
+      } else {
+        seen.append((address, place))
+      }
+    }
+  }
+
+  private static func isLoopback(_ host: String) -> Bool { host == "::1" || host.hasPrefix("127.") }
+
+  /// Whether the kernel would refuse the second of two binds.
+  private static func overlap(_ left: HostPort, _ right: HostPort) -> Bool {
+    guard left.port == right.port else { return false }
+    if left.host == right.host || left.host == "*" || right.host == "*" { return true }
+    let isSixLeft = left.host.contains(":")
+    guard isSixLeft == right.host.contains(":") else { return false }
+    let any = isSixLeft ? "::" : "0.0.0.0"
+    return left.host == any || right.host == any
+  }
+
+  /// Exactly one target per route.
+  private mutating func targets() {
+    for entry in entries(RootSection.routes) where !entry.fields.section.rows.isEmpty {
+      let service = entry.fields.keyPlaces[RouteSection.service.key]
+      let builtin = entry.fields.keyPlaces[RouteSection.builtin.key]
+      switch (service, builtin) {
+      case (.some(let first), .some(let second)):
+        diagnoses.error(
+          second, "the route '\(entry.name)' has two targets", hint: "keep 'service' or 'builtin'",
+          related: [Diagnosis.Related(place: first, message: "the other one is here")])
+      case (nil, nil):
+        let suspects = entry.fields.suspects
+        if suspects.contains(RouteSection.service.key) || suspects.contains(RouteSection.builtin.key) { continue }
+        diagnoses.error(
+          entry.fields.place, "the route '\(entry.name)' leads nowhere",
+          hint: "add 'service: NAME' or 'builtin: NAME'")
+      default: break
+      }
+    }
+  }
+
+  /// Names that must exist.
+  private mutating func references() {
+    for entry in entries(RootSection.routes) {
+      if let setting = entry.fields[RouteSection.service] { resolve(setting, .service) }
+      if case .list(let members) = entry.fields[RouteSection.listeners]?.value {
+        for member in members { resolve(member, .listener) }
+      }
+    }
+  }
+
+  private mutating func resolve(_ setting: Setting, _ entity: NamedKind) {
+    guard case .text(let name) = setting.value, !setting.isPlaceholder, let place = setting.place else { return }
+    let known = names(entity)
+    guard !known.contains(name) else { return }
+    diagnoses.error(
+      place, "there is no \(entity.rawValue) '\(name)'",
+      hint: Nearness.hint(for: name, among: known)
+        ?? (known.isEmpty
+          ? "'\(entity.collection)' is empty" : "known: \(known.prefix(8).joined(separator: ", "))"))
+  }
+
+  /// What is there but has no effect, and what would call Edge itself.
+  private mutating func unused() {
+    let routes = entries(RootSection.routes)
+    if routes.isEmpty, root[RootSection.routes]?.value != nil {
+      diagnoses.warning(
+        root.keyPlaces[RootSection.routes.key] ?? root.place, "there is no route: every request is answered with 404")
+    }
+    var used: Set<String> = []
+    for route in routes {
+      if case .text(let name) = route.fields[RouteSection.service]?.value { used.insert(name) }
+    }
+    let bound = Set(
+      entries(RootSection.listeners).compactMap { entry -> HostPort? in
+        if case .address(let address) = entry.fields[ListenerSection.bind]?.value { address } else { nil }
+      })
+    for entry in entries(RootSection.services) {
+      if !used.contains(entry.name) {
+        diagnoses.warning(entry.fields.place, "no route leads to the service '\(entry.name)'")
+      }
+      guard case .list(let members) = entry.fields[ServiceSection.endpoints]?.value else { continue }
+      for member in members {
+        guard case .address(let address) = member.value, bound.contains(address), let place = member.place else {
+          continue
+        }
+        diagnoses.warning(place, "this endpoint is a listener of Edge itself: requests would go in a circle")
+      }
+    }
+  }
+}

@@ -1,0 +1,54 @@
+// EnvironmentVariables that decide whether Edge may start at all.
+//
+// Owns: the rows of variables that this version refuses, and the meaning of NODE_ENV.
+// Called by: the loader, once.
+// Never: gives a key its value; rows of the schema name the variables that are defaults.
+
+/// A variable that must not be set, because what it asks for is not there.
+struct RefusedVariable: Sendable {
+  let name: String
+  /// What cannot be used, for the sentence "this version cannot use …".
+  let use: String
+  /// What happens without it.
+  let instead: String
+}
+
+/// The environment as a whole.
+enum EnvironmentTable {
+  /// Ignoring one of these would lose money, state or a check without a word; so they stop the start.
+  static let refused = [
+    RefusedVariable(name: "REDIS_URL", use: "Redis", instead: "unset it: state is kept in memory"),
+    RefusedVariable(
+      name: "DATABASE_URL", use: "a database", instead: "unset it: nothing is stored in a database yet"),
+    RefusedVariable(
+      name: "AUTH_SERVICE_URL", use: "an authentication service", instead: "unset it: nobody is authenticated yet"),
+    RefusedVariable(
+      name: "CREDIT_SERVICE_URL", use: "a credit service", instead: "unset it: no credits are counted yet")
+  ]
+
+  /// The variable that says where Edge runs.
+  static let mode = "NODE_ENV"
+  /// Its values.
+  static let modes = ["development", "production", "test"]
+
+  /// Adds what the environment alone says against a start.
+  static func check(_ variables: EnvironmentVariables, dev: Bool, into diagnoses: inout DiagnosisList) {
+    for row in refused where variables.nonEmpty(row.name) != nil {
+      diagnoses.add(
+        Diagnosis(
+          .error, variables.location(row.name), "\(row.name) is set, but this version cannot use \(row.use)",
+          hint: row.instead))
+    }
+    guard let value = variables.nonEmpty(mode) else { return }
+    if value == "production", dev {
+      diagnoses.add(
+        Diagnosis(
+          .error, variables.location(mode), "\(mode)=production forbids --dev", hint: "leave out --dev"))
+    } else if !modes.contains(value) {
+      diagnoses.add(
+        Diagnosis(
+          .warning, variables.location(mode), "\(mode) is none of \(modes.joined(separator: ", "))",
+          hint: Nearness.hint(for: value, among: modes)))
+    }
+  }
+}

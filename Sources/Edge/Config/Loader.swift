@@ -1,0 +1,266 @@
+// From a path to a snapshot: the one way a configuration comes in.
+//
+// Owns: the order of steps (environment, main file, includes, merge, defaults, checks, decode).
+// Called by: commands, at start and at reload, off the loops.
+// Never: reads the environment of the process by itself, prints, or leaves anything half loaded: there is a snapshot
+// only when there is no error.
+
+import YAML
+
+/// What a load depends on besides the files.
+struct LoadOptions: Sendable {
+  /// Environment variables.
+  var environment: [String: String]
+  /// `--dev`: reads `.env` beside the main file and wants loopback listeners.
+  var dev: Bool
+  /// `--env=placeholder`: undefined references become placeholders instead of errors. The snapshot is for checking
+  /// only.
+  var placeholders: Bool
+
+  init(environment: [String: String] = [:], dev: Bool = false, placeholders: Bool = false) {
+    self.environment = environment
+    self.dev = dev
+    self.placeholders = placeholders
+  }
+}
+
+/// A file that took part.
+struct LoadedFile: Sendable, Equatable {
+  let path: String
+  let byteCount: Int
+  let contentHash: UInt64
+}
+
+/// Everything a load found out.
+struct LoadOutcome: Sendable {
+  /// nil when there is an error.
+  let snapshot: Snapshot?
+  /// The tree with every default in place, for `check --full`; nil when there is an error.
+  let resolved: SectionFields?
+  /// Sorted by file and place.
+  let diagnoses: [Diagnosis]
+  /// In the order they were read.
+  let files: [LoadedFile]
+
+  /// True when nothing was loaded.
+  var hasErrors: Bool { snapshot == nil }
+}
+
+/// Loads configurations.
+struct Loader {
+  /// Largest configuration file, in bytes.
+  static let fileBytesMax = 1 << 20
+  /// Most included files.
+  static let filesMax = 256
+
+  private let mainPath: String
+  private let folder: String
+  private let options: LoadOptions
+  private var diagnoses = DiagnosisList()
+  private var references: ReferenceResolver
+  private var files: [LoadedFile] = []
+  private var readPaths: Set<String> = []
+  /// False when a file could not be parsed: references into it would look broken.
+  private var isComplete = true
+
+  /// Reads, checks and resolves the configuration whose main file is at `path`.
+  static func load(path: String, options: LoadOptions) -> LoadOutcome {
+    var loader = Loader(path: path, options: options)
+    return loader.load()
+  }
+
+  private init(path: String, options: LoadOptions) {
+    mainPath = path
+    folder = ConfigFile.folder(of: path)
+    self.options = options
+    references = ReferenceResolver(
+      variables: EnvironmentVariables(options.environment), folder: folder, placeholders: options.placeholders)
+  }
+
+  private mutating func load() -> LoadOutcome {
+    prepareEnvironment()
+    guard var root = readMain() else { return outcome(nil, nil) }
+    for (pattern, place) in patterns(of: root) { include(pattern, at: place, into: &root) }
+    if isComplete {
+      root.fill(&references, into: &diagnoses)
+      diagnoses = CrossChecks.run(root, dev: options.dev, diagnoses: diagnoses)
+    }
+    guard !diagnoses.hasErrors else { return outcome(nil, nil) }
+    do {
+      return outcome(try RootSection.decode(root, folder: folder, contentHash: contentHash), root)
+    } catch {
+      let message = "'\(error.path)' was accepted but is no \(error.wanted); this is a defect of Edge"
+      diagnoses.add(Diagnosis(.error, .file(mainPath), message))
+      return outcome(nil, nil)
+    }
+  }
+
+  private func outcome(_ snapshot: Snapshot?, _ resolved: SectionFields?) -> LoadOutcome {
+    LoadOutcome(
+      snapshot: snapshot, resolved: resolved, diagnoses: diagnoses.sorted(mainPath: mainPath), files: files)
+  }
+
+  private var contentHash: UInt64 {
+    var hash = ContentHash()
+    for file in files {
+      hash.add(file.path)
+      withUnsafeBytes(of: file.contentHash) { hash.add($0) }
+    }
+    withUnsafeBytes(of: references.hash.value) { hash.add($0) }
+    return hash.value
+  }
+
+  // MARK: - Steps
+
+  /// The variables: `.env` under `--dev`, unless the environment itself says production.
+  private mutating func prepareEnvironment() {
+    var variables = EnvironmentVariables(options.environment)
+    let path = ConfigFile.join(folder, ".env")
+    if options.dev, variables.values[EnvironmentTable.mode] != "production" {
+      do {
+        let source = SourceFile(path: path, bytes: try ConfigFile.read(path, bytesMax: 64 << 10), isSecret: true)
+        diagnoses.opened(path)
+        // Its values count through the references that use them, not through its bytes.
+        variables.add(EnvironmentFile.read(source, into: &diagnoses))
+      } catch {
+        if !error.isMissing {
+          diagnoses.add(Diagnosis(.error, .file(path), "the file cannot be read: \(error.reason)"))
+        }
+      }
+    }
+    EnvironmentTable.check(variables, dev: options.dev, into: &diagnoses)
+    references = ReferenceResolver(variables: variables, folder: folder, placeholders: options.placeholders)
+  }
+
+  private mutating func readMain() -> SectionFields? {
+    diagnoses.opened(mainPath)
+    readPaths.insert(mainPath)
+    do {
+      return parse(try ConfigFile.read(mainPath, bytesMax: Loader.fileBytesMax), path: mainPath, isMain: true)
+    } catch {
+      diagnoses.add(
+        Diagnosis(
+          .error, .file(mainPath), "the file cannot be read: \(error.reason)",
+          hint: error.isMissing ? "name the main file with --config FILE" : nil))
+      return nil
+    }
+  }
+
+  /// Reads the keys of one file that is in memory; nil when it cannot be parsed.
+  private mutating func parse(_ bytes: [UInt8], path: String, isMain: Bool) -> SectionFields? {
+    files.append(LoadedFile(path: path, byteCount: bytes.count, contentHash: ContentHash.of(bytes)))
+    let source = SourceFile(path: path, bytes: bytes)
+    let start = source.place(from: 0, to: 0)
+    do {
+      guard let node = try YAMLParser.parse(source.map, limits: YAMLParser.Limits(bytesMax: Loader.fileBytesMax))
+      else {
+        if isMain {
+          isComplete = false
+          diagnoses.error(start, "the file is empty", hint: "it needs at least 'version: 1' and a listener")
+        }
+        return SectionFields(path: "", section: RootSection.schema, place: start)
+      }
+      var reader = SectionReader(source: source, references: references, diagnoses: diagnoses)
+      let fields = reader.read(RootSection.schema, node, path: "", place: start)
+      references = reader.references
+      diagnoses = reader.diagnoses
+      if fields == nil { isComplete = false }
+      return fields
+    } catch {
+      isComplete = false
+      let related = error.related.map { position in
+        [
+          Diagnosis.Related(
+            place: SourcePlace(source: source, start: position, end: position), message: relation(error.kind))
+        ]
+      }
+      let place = SourcePlace(source: source, start: error.position, end: error.position)
+      diagnoses.error(
+        place, error.message, hint: error.kind == .duplicateKey ? "remove one of them" : error.hint,
+        related: related ?? [])
+      return nil
+    }
+  }
+
+  private func relation(_ kind: YAMLError.Kind) -> String {
+    switch kind {
+    case .duplicateKey: "first here"
+    case .documents: "the first document begins here"
+    case .syntax: "it begins here"
+    case .encoding, .size, .depth, .anchor, .tag, .key: "see here"
+    }
+  }
+
+  // MARK: - Includes
+
+  private func patterns(of root: SectionFields) -> [(String, SourcePlace)] {
+    guard case .list(let members) = root[RootSection.include]?.value else { return [] }
+    return members.compactMap { member in
+      guard case .text(let pattern) = member.value, !member.isPlaceholder, let place = member.place else {
+        return nil
+      }
+      return (pattern, place)
+    }
+  }
+
+  private mutating func include(_ pattern: String, at place: SourcePlace, into root: inout SectionFields) {
+    let path = ConfigFile.join(folder, pattern)
+    let namePattern = String(
+      pattern[(pattern.lastIndex(of: "/").map { pattern.index(after: $0) } ?? pattern.startIndex)...])
+    guard namePattern.contains(where: { "*?[".contains($0) }) else {
+      includeFile(path, at: place, into: &root)
+      return
+    }
+    let subfolder = ConfigFile.folder(of: path)
+    do {
+      var count = 0
+      for name in try ConfigFile.names(in: subfolder) {
+        let file = ConfigFile.join(subfolder, name)
+        guard ConfigFile.matches(name, pattern: namePattern) else {
+          // The main file often lies beside what it includes.
+          if file == mainPath { continue }
+          let reason = name.hasPrefix(".") ? "its name begins with a dot" : "its name does not match '\(namePattern)'"
+          diagnoses.opened(file)
+          diagnoses.add(Diagnosis(.note, .file(file), "skipped: \(reason)"))
+          continue
+        }
+        count += 1
+        includeFile(file, at: place, into: &root)
+      }
+      if count == 0 { diagnoses.warning(place, "no file matches '\(pattern)'") }
+    } catch {
+      if error.isMissing {
+        diagnoses.warning(place, "no file matches '\(pattern)': the folder '\(subfolder)' does not exist")
+      } else {
+        diagnoses.error(place, "the folder '\(subfolder)' cannot be read: \(error.reason)")
+      }
+    }
+  }
+
+  private mutating func includeFile(_ path: String, at place: SourcePlace, into root: inout SectionFields) {
+    guard readPaths.insert(path).inserted else {
+      diagnoses.add(Diagnosis(.note, .place(place), "'\(path)' is included once only, though named again here"))
+      return
+    }
+    guard readPaths.count <= Loader.filesMax else {
+      if readPaths.count == Loader.filesMax + 1 {
+        diagnoses.error(place, "more than \(Loader.filesMax) files are included")
+      }
+      isComplete = false
+      return
+    }
+    diagnoses.opened(path)
+    do {
+      let bytes = try ConfigFile.read(path, bytesMax: Loader.fileBytesMax)
+      guard var fields = parse(bytes, path: path, isMain: false) else { return }
+      if let own = fields.keyPlaces[RootSection.include.key] {
+        diagnoses.error(own, "'include' may stand in the main file only")
+        fields.settings[RootSection.include.key] = nil
+      }
+      root.merge(fields, into: &diagnoses)
+    } catch {
+      isComplete = false
+      diagnoses.error(place, "'\(path)' cannot be read: \(error.reason)")
+    }
+  }
+}

@@ -1,0 +1,106 @@
+// A loaded configuration as YAML, with every default and where each value comes from.
+//
+// Owns: the text of `check --full`. Fed back in as one file, it loads to the same snapshot, unless a value is masked.
+// Called by: the check command.
+// Never: prints a value that came from a `${file:…}`.
+
+import YAML
+
+/// Writes resolved configurations.
+struct ResolvedPrinter {
+  private var lines: [(text: String, comment: String?)] = []
+
+  /// The text of a tree (`LoadOutcome.resolved`) with a line end.
+  static func text(_ root: SectionFields) -> String {
+    var printer = ResolvedPrinter()
+    printer.section(root, indent: 0)
+    // Comments line up, but one long value does not push all others away.
+    let width = printer.lines.map(\.text.count).filter { $0 <= 60 }.max() ?? 0
+    return printer.lines.map { line in
+      guard let comment = line.comment else { return line.text + "\n" }
+      return line.text + String(repeating: " ", count: max(0, width - line.text.count) + 2) + "# \(comment)\n"
+    }.joined()
+  }
+
+  private mutating func section(_ fields: SectionFields, indent: Int) {
+    let margin = String(repeating: " ", count: indent)
+    for row in fields.section.rows {
+      // What was included stands here itself.
+      if row.key == RootSection.include.key { continue }
+      guard let setting = fields[row], let value = setting.value else { continue }
+      switch value {
+      case .section(let inner):
+        lines.append((margin + row.key + ":", nil))
+        section(inner, indent: indent + 2)
+      case .named(let entries):
+        lines.append((margin + row.key + (entries.isEmpty ? ": {}" : ":"), entries.isEmpty ? "default" : nil))
+        for entry in entries {
+          lines.append((margin + "  \(ResolvedPrinter.quoted(entry.name)):", nil))
+          section(entry.fields, indent: indent + 4)
+        }
+      default:
+        let text = ResolvedPrinter.text(setting, value, row.type)
+        lines.append(("\(margin)\(row.key): \(text)", ResolvedPrinter.comment(setting)))
+      }
+    }
+  }
+
+  private static func comment(_ setting: Setting) -> String {
+    switch setting.origin {
+    case .fallback: return "default"
+    case .environment(let name): return "env \(name)"
+    case .placeholder(let place): return "\(place.source.path):\(place.start.line) placeholder"
+    case .file(let place, let references):
+      var used = references
+      if case .list(let members) = setting.value {
+        for member in members { if case .file(_, let more) = member.origin { used += more } }
+      }
+      return (["\(place.source.path):\(place.start.line)"] + used).joined(separator: " ")
+    }
+  }
+
+  private static func text(_ setting: Setting, _ value: SettingValue, _ type: ValueType) -> String {
+    if case .list(let members) = value {
+      guard case .list(let element, _, _) = type else { return "[]" }
+      return "["
+        + members.map { member in
+          member.value.map { text(member, $0, element) } ?? "null"
+        }.joined(separator: ", ") + "]"
+    }
+    if case .file(_, let references) = setting.origin, references.contains(where: { $0.hasPrefix("file ") }) {
+      return "\"***\""
+    }
+    switch value {
+    case .boolean(let value): return String(value)
+    case .integer(let value):
+      switch type {
+      case .duration: return QuantityUnit.duration.text(value)
+      case .size: return QuantityUnit.size.text(value)
+      default: return String(value)
+      }
+    case .text(let text), .word(let text): return quoted(text)
+    case .address(let address):
+      if case .endpoint = type { return quoted("http://\(address.text)") }
+      return quoted(address.text)
+    case .block(let block): return quoted(block.text)
+    case .host(let host): return quoted(host.text)
+    case .pattern(let pattern): return quoted(pattern.text)
+    case .list, .section, .named: return "null"
+    }
+  }
+
+  /// A text as a YAML scalar that reads back as the same string, in quotes where needed; `${` is escaped.
+  static func quoted(_ text: String) -> String {
+    let escaped = text.replacing("${", with: "$${")
+    let isPlain =
+      !escaped.isEmpty
+      && escaped.utf8.allSatisfy { byte in
+        switch byte {
+        case 0x30...0x39, 0x41...0x5A, 0x61...0x7A, 0x2D, 0x2E, 0x2F, 0x5F: true
+        default: false
+        }
+      } && !escaped.hasPrefix("-") && Scalar(escaped, style: .plain).core == .text(escaped)
+    if isPlain { return escaped }
+    return "\"" + escaped.replacing("\\", with: "\\\\").replacing("\"", with: "\\\"") + "\""
+  }
+}

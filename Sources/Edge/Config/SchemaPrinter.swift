@@ -1,0 +1,145 @@
+// The rows as a JSON Schema for editors.
+//
+// Owns: how each value type is said in JSON Schema (draft 2020-12).
+// Called by: `check --print-schema`, and a test that compares the committed file.
+// Never: knows a key; everything comes from the rows.
+//
+// The schema serves the main file and included ones alike, so nothing is required at the top.
+
+/// Writes the schema.
+enum SchemaPrinter {
+  /// The whole schema as text with a line end.
+  static func jsonSchema() -> String {
+    var sections: [SchemaSection] = []
+    collect(RootSection.schema, into: &sections)
+    var definitions: [(key: String, value: JSONText)] = [
+      (
+        "reference",
+        .object([
+          ("description", .string("Text with ${env:NAME}, ${env:NAME:-default} or ${file:/path} in it.")),
+          ("type", .string("string")),
+          ("pattern", .string("\\$\\{(env|file):"))
+        ])
+      )
+    ]
+    for section in sections.sorted(by: { $0.name < $1.name }) {
+      definitions.append((section.name, object(section, required: true)))
+    }
+    var pairs: [(key: String, value: JSONText)] = [
+      ("$schema", .string("https://json-schema.org/draft/2020-12/schema")),
+      ("title", .string(RootSection.schema.doc))
+    ]
+    if case .object(let root) = object(RootSection.schema, required: false) { pairs += root }
+    pairs.append(("$defs", .object(definitions)))
+    return JSONText.object(pairs).render() + "\n"
+  }
+
+  /// The sections below another, each once.
+  private static func collect(_ section: SchemaSection, into sections: inout [SchemaSection]) {
+    for row in section.rows {
+      switch row.type {
+      case .section(let inner), .named(let inner, _, _):
+        if !sections.contains(where: { $0.name == inner.name }) { sections.append(inner) }
+        collect(inner, into: &sections)
+      default: break
+      }
+    }
+  }
+
+  private static func object(_ section: SchemaSection, required: Bool) -> JSONText {
+    var pairs: [(key: String, value: JSONText)] = [
+      ("description", .string(section.doc)),
+      ("type", .array([.string("object"), .string("null")])),
+      ("additionalProperties", .boolean(false))
+    ]
+    let needed = section.rows.filter { if case .required = $0.fallback { true } else { false } }
+    if required, !needed.isEmpty { pairs.append(("required", .array(needed.map { .string($0.key) }))) }
+    pairs.append(("properties", .object(section.rows.map { ($0.key, property($0)) })))
+    return .object(pairs)
+  }
+
+  private static func property(_ row: SchemaRow) -> JSONText {
+    var pairs: [(key: String, value: JSONText)] = []
+    var text = row.doc
+    switch row.fallback {
+    case .required, .absent, .empty: break
+    case .literal(let value): pairs.append(("default", literal(value, of: row.type)))
+    case .environment(let name, _, let otherwise):
+      text += " The variable \(name) changes the default."
+      pairs.append(("default", literal(otherwise, of: row.type)))
+    }
+    if row.reload == .restart { text += " A change needs a restart." }
+    pairs.insert(("description", .string(text)), at: 0)
+    return .object(pairs + type(row.type))
+  }
+
+  /// A default as the JSON value an editor would insert.
+  private static func literal(_ text: String, of type: ValueType) -> JSONText {
+    switch try? type.read(.literal(text)) {
+    case .boolean(let value): return .boolean(value)
+    case .integer(let value):
+      switch type {
+      case .integer, .integerOr: return .integer(value)
+      default: return .string(text)
+      }
+    default: return .string(text)
+    }
+  }
+
+  private static let reference = JSONText.object([("$ref", .string("#/$defs/reference"))])
+
+  private static func either(_ choices: [JSONText]) -> [(key: String, value: JSONText)] {
+    [("anyOf", .array(choices + [reference]))]
+  }
+
+  private static func integer(_ bounds: ClosedRange<Int>) -> JSONText {
+    .object([
+      ("type", .string("integer")), ("minimum", .integer(bounds.lowerBound)), ("maximum", .integer(bounds.upperBound))
+    ])
+  }
+
+  private static func matching(_ pattern: String) -> JSONText {
+    .object([("type", .string("string")), ("pattern", .string(pattern))])
+  }
+
+  private static func quantity(_ unit: QuantityUnit, zero: Bool) -> [(key: String, value: JSONText)] {
+    let suffixes = unit.steps.map(\.suffix).joined(separator: "|")
+    let text = matching("^(0|[1-9][0-9]*(\(suffixes)))$")
+    return either(zero ? [text, .object([("const", .integer(0))])] : [text])
+  }
+
+  private static func type(_ type: ValueType) -> [(key: String, value: JSONText)] {
+    switch type {
+    case .text, .path, .glob, .bind, .addressBlock, .host:
+      return [("type", .string("string")), ("minLength", .integer(1))]
+    case .boolean: return either([.object([("type", .string("boolean"))])])
+    case .integer(let bounds): return either([integer(bounds)])
+    case .integerOr(let word, let bounds): return either([.object([("const", .string(word))]), integer(bounds)])
+    case .duration(let bounds): return quantity(.duration, zero: bounds.contains(0))
+    case .size(let bounds): return quantity(.size, zero: bounds.contains(0))
+    case .choice(let words): return either([.object([("enum", .array(words.map { .string($0) }))])])
+    case .endpoint: return either([matching("^http://[^/?#@]+$")])
+    case .pattern: return either([matching("^/")])
+    case .method: return either([matching("^[A-Z0-9_-]+$")])
+    case .reference: return either([matching(namePattern)])
+    case .list(let element, let count, let scalarAllowed):
+      let list = JSONText.object([
+        ("type", .string("array")), ("items", .object(self.type(element))), ("minItems", .integer(count.lowerBound)),
+        ("maxItems", .integer(count.upperBound)), ("uniqueItems", .boolean(true))
+      ])
+      if scalarAllowed { return [("anyOf", .array([.object(self.type(element)), list]))] }
+      guard case .object(let pairs) = list else { return [] }
+      return pairs
+    case .section(let section): return [("$ref", .string("#/$defs/\(section.name)"))]
+    case .named(let section, _, let count):
+      return [
+        ("type", .array([.string("object"), .string("null")])),
+        ("propertyNames", .object([("pattern", .string(namePattern))])),
+        ("maxProperties", .integer(count.upperBound)),
+        ("additionalProperties", .object([("$ref", .string("#/$defs/\(section.name)"))]))
+      ]
+    }
+  }
+
+  private static let namePattern = "^[a-z0-9][a-z0-9_.-]{0,63}$"
+}

@@ -1,0 +1,19 @@
+// `listeners.NAME`: rows and decoding.
+//
+// Owns: the keys of one listener.
+// Called by: the root section.
+// Never: opens a socket.
+
+/// The keys of a listener.
+enum ListenerSection {
+  static let bind = SchemaRow(
+    "bind", .bind, .required, .live,
+    "Address and port: IPv4, [IPv6], or * for every address of both; port 0 takes any free one.")
+
+  static let schema = SchemaSection("listener", "An address that accepts clients.", [bind])
+
+  /// A typed listener.
+  static func decode(_ entry: NamedFields) throws(SchemaDefect) -> Listener {
+    Listener(name: entry.name, address: try entry.fields.address(bind))
+  }
+}

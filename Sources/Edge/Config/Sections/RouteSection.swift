@@ -1,0 +1,60 @@
+// `routes.NAME`: rows and decoding.
+//
+// Owns: the keys of one route.
+// Called by: the root section.
+// Never: compares routes; see RouteChecks.swift.
+
+/// The keys of a route.
+enum RouteSection {
+  static let path = SchemaRow(
+    "path", .list(.pattern, count: 1...64, scalarAllowed: true), .required, .live,
+    "Paths: /a/b exactly, /a/* for /a and all below it, /:name for any one segment.")
+  static let host = SchemaRow(
+    "host", .list(.host, count: 1...64, scalarAllowed: true), .absent, .live,
+    "Hosts: a name, or *.suffix; any host when left out.")
+  static let methods = SchemaRow(
+    "methods", .list(.method, count: 1...32, scalarAllowed: true), .absent, .live,
+    "HTTP methods in capitals; any method when left out.")
+  static let listeners = SchemaRow(
+    "listeners", .list(.reference(.listener), count: 1...64, scalarAllowed: true), .absent, .live,
+    "Listeners the route is reached on; all of them when left out.")
+  static let service = SchemaRow(
+    "service", .reference(.service), .absent, .live, "The service that answers.")
+  static let builtin = SchemaRow(
+    "builtin", .choice(BuiltinName.allCases.map(\.rawValue)), .absent, .live,
+    "An answer of Edge itself, instead of a service.")
+  static let bodySize = SchemaRow(
+    "body_size", .size(LimitsSection.bodyBounds), .absent, .live,
+    "Largest request body on this route; limits.body_size when left out.")
+  static let clientFin = SchemaRow(
+    "client_fin", .choice(ClientFin.allCases.map(\.rawValue)), .literal("abort"), .live,
+    "What a client means that closes its sending side early: abort, it has gone; finish, it waits for the answer.")
+
+  static let schema = SchemaSection(
+    "route", "Which requests go where.",
+    [path, host, methods, listeners, service, builtin, bodySize, clientFin])
+
+  /// A typed route; the maps lead from names to indices.
+  static func decode(
+    _ entry: NamedFields, listeners all: [String: Int], services: [String: Int], limits: LimitSettings
+  ) throws(SchemaDefect) -> Route {
+    let fields = entry.fields
+    let target: RouteTarget
+    if let name = try fields.optionalText(service) {
+      guard let index = services[name] else { throw SchemaDefect(path: fields.path(of: "service"), wanted: name) }
+      target = .service(index)
+    } else {
+      target = .builtin(try fields.choice(builtin, of: BuiltinName.self))
+    }
+    let named = try fields.list(listeners) { if case .text(let name) = $0 { all[name] } else { nil } }
+    return Route(
+      name: entry.name,
+      hosts: try fields.list(host) { if case .host(let host) = $0 { host } else { nil } },
+      paths: try fields.list(path) { if case .pattern(let pattern) = $0 { pattern } else { nil } },
+      methods: try fields.texts(methods),
+      listeners: named.isEmpty ? all.values.sorted() : named.sorted(),
+      target: target,
+      bodyBytesMax: try fields.optionalInteger(bodySize) ?? limits.bodyBytesMax,
+      clientFin: try fields.choice(clientFin, of: ClientFin.self))
+  }
+}

@@ -1,0 +1,56 @@
+// `server`: rows and decoding.
+//
+// Owns: the keys of the process and its client side.
+// Called by: the root section.
+// Never: checks one key against another.
+
+/// The keys of `server`.
+enum ServerSection {
+  static let workers = SchemaRow(
+    "workers", .integerOr(word: "auto", 1...64), .literal("auto"), .restart,
+    "Worker threads, each with its own event loop; auto starts one per core.")
+  static let drain = SchemaRow(
+    "drain", .duration(0...86_400_000), .literal("30s"), .live,
+    "How long running exchanges may finish after SIGTERM; what is left is cut.")
+  static let trusted = SchemaRow(
+    "trusted", .list(.addressBlock, count: 0...256, scalarAllowed: true), .empty, .live,
+    "Peers (CIDR blocks) whose X-Request-Id and forwarding fields are kept; those of others are replaced.")
+  static let varFolder = SchemaRow(
+    "var", .path, .literal("var/"), .restart, "Folder of state, against the folder of the main file.")
+  static let policies = SchemaRow(
+    "policies", .path, .literal("policies/"), .live, "Folder of scripts, against the folder of the main file.")
+  static let timeouts = SchemaRow(
+    "timeouts", .section(timeoutSchema), .empty, .live, "How long Edge waits for a client.")
+
+  static let head = SchemaRow(
+    "head", .duration(1...3_600_000), .literal("15s"), .live,
+    "From the first byte of a request head to its last; then 408.")
+  static let idle = SchemaRow(
+    "idle", .duration(1...86_400_000), .literal("75s"), .live,
+    "Keep-alive without a request; then the connection closes.")
+  static let body = SchemaRow(
+    "body", .duration(1...86_400_000), .literal("30s"), .live, "Between two reads of a request body; then 408.")
+  static let send = SchemaRow(
+    "send", .duration(1...86_400_000), .literal("60s"), .live,
+    "While a client takes none of the bytes that wait for it; then the connection is cut.")
+
+  static let timeoutSchema = SchemaSection(
+    "serverTimeouts", "How long Edge waits for a client.", [head, idle, body, send])
+  static let schema = SchemaSection(
+    "server", "The process and its client side.", [workers, drain, trusted, varFolder, policies, timeouts])
+
+  /// Typed settings; `folder` is the folder of the main file.
+  static func decode(_ fields: SectionFields, folder: String) throws(SchemaDefect) -> ServerSettings {
+    let timeouts = try fields.section(timeouts)
+    return ServerSettings(
+      workers: try fields.integerOrWord(workers).map { .fixed($0) } ?? .auto,
+      drainMilliseconds: try fields.integer(drain),
+      trusted: try fields.list(trusted) { if case .block(let block) = $0 { block } else { nil } },
+      varFolder: ConfigFile.join(folder, try fields.text(varFolder)),
+      policiesFolder: ConfigFile.join(folder, try fields.text(policies)),
+      headTimeoutMilliseconds: try timeouts.integer(head),
+      idleTimeoutMilliseconds: try timeouts.integer(idle),
+      bodyTimeoutMilliseconds: try timeouts.integer(body),
+      sendTimeoutMilliseconds: try timeouts.integer(send))
+  }
+}

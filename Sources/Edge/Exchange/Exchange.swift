@@ -1,0 +1,42 @@
+// The slot of an exchange: what must be known from a request's head to its log line, as plain bytes. The driver owns the
+// slots; the relay and the machine work on the parts that are theirs.
+
+/// One request with its response.
+struct Exchange: SlabSlot {
+  var serial: UInt32
+  var nextFree: Int32
+  var machine: ExchangeMachine
+  /// The client's connection.
+  var server: Int32
+  /// The connection to the service, or -1.
+  var client: Int32
+  var route: Int32
+  /// -1: Edge answers by itself.
+  var service: Int32
+  /// Endpoints tried, and the place in the service's list where the next try begins.
+  var attempts: UInt8
+  var nextEndpoint: Int32
+  /// Facts of the head that later steps need.
+  var isVersion10: Bool
+  /// The request was HEAD: whatever the response says, it has no body.
+  var isToHead: Bool
+  /// The client's connection may serve another request after this one.
+  var keepsServer: Bool
+  /// The client waits for `100 Continue` before it sends its body.
+  var awaitsContinue: Bool
+  /// A client that closes its sending side still waits for the answer.
+  var toleratesFin: Bool
+  /// The service keeps its connection after this response.
+  var keepsClient: Bool
+  /// Interim responses that were dropped.
+  var interimResponses: UInt8
+  var request: BodyReader
+  var response: BodyReader
+  var requestFraming: WrittenFraming
+  var responseFraming: WrittenFraming
+  /// Bytes of the request's body that may still come.
+  var bodyAllowance: UInt64
+  /// The request as it will be sent, while no connection has taken it.
+  var held: Buffer
+  var record: ExchangeRecord
+}

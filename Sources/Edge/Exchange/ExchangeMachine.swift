@@ -1,0 +1,237 @@
+// The life of an exchange, without I/O: events in, actions out. The driver tells it what happened and does what it says.
+// Once a response is on its way the relay moves the bytes and reports only beginnings and ends.
+//
+//              forward            connected                responseHead
+//   deciding ──────────▶ connecting ─────────▶ requesting ──────────────▶ duplex
+//      │                   │   ▲ │                 │ requestEnded            │ requestEnded
+//      │ reply             └───┘ │ no endpoint     ▼        responseHead     ▼
+//      │               connectFailed            awaiting ──────────────▶ responding
+//      ▼                         ▼                 │ failed, timed out       │ responseEnded
+//   flushing ◀───────────────────┴─────────────────┘                         ▼
+//      │ flushed                                                          flushing
+//      ▼
+//    ended     (from every state: the client goes, the drain is over)
+
+/// Where an exchange is.
+enum ExchangeState: UInt8, CaseIterable {
+  /// The head is complete; nothing is decided yet.
+  case deciding
+  /// An endpoint is chosen; its connection is not there yet.
+  case connecting
+  /// The head is sent, the request's body is not complete; no response head yet.
+  case requesting
+  /// The whole request is sent; no response head yet.
+  case awaiting
+  /// The response has begun before the request was complete.
+  case duplex
+  /// The whole request is sent and the response is on its way.
+  case responding
+  /// The last bytes for the client are in the connection's buffer.
+  case flushing
+  case ended
+}
+
+/// What a timer of the exchange was for.
+enum ExchangeTimer: UInt8, CaseIterable {
+  /// The client sends its body too slowly.
+  case body
+  /// The client does not take the response.
+  case send
+  /// The service does not send a response head.
+  case head
+  /// The service does not go on with its response.
+  case idle
+}
+
+/// The machine of one exchange.
+struct ExchangeMachine: BitwiseCopyable, Equatable {
+  private(set) var state = ExchangeState.deciding
+
+  init() {}
+
+  /// For tests: a machine that has come this far.
+  init(state: ExchangeState) { self.state = state }
+
+  /// The route leads to a service.
+  mutating func forward() -> ExchangeActions {
+    switch state {
+    case .deciding:
+      state = .connecting
+      return ExchangeActions(.dial)
+    case .connecting, .requesting, .awaiting, .duplex, .responding, .flushing, .ended: return bug(#function)
+    }
+  }
+
+  /// Edge answers by itself; the driver has written the answer.
+  mutating func replied(_ cause: EndCause) -> ExchangeActions {
+    switch state {
+    case .deciding:
+      state = .flushing
+      return ExchangeActions(cause: cause)
+    case .connecting, .requesting, .awaiting, .duplex, .responding, .flushing, .ended: return bug(#function)
+    }
+  }
+
+  /// The head is refused before anything was sent anywhere.
+  mutating func refused(_ error: ErrorCode, _ cause: EndCause) -> ExchangeActions {
+    switch state {
+    case .deciding:
+      state = .flushing
+      return ExchangeActions(.reply, error: error, cause: cause)
+    case .connecting, .requesting, .awaiting, .duplex, .responding, .flushing, .ended: return bug(#function)
+    }
+  }
+
+  /// There is a connection and the request's beginning was handed to it.
+  mutating func connected(requestEnded: Bool) -> ExchangeActions {
+    switch state {
+    case .connecting:
+      state = requestEnded ? .awaiting : .requesting
+      return .nothing
+    case .deciding, .requesting, .awaiting, .duplex, .responding, .flushing, .ended: return bug(#function)
+    }
+  }
+
+  /// No connection to the chosen endpoint. `mayRetry`: another one has not been tried.
+  mutating func connectFailed(mayRetry: Bool) -> ExchangeActions {
+    switch state {
+    case .connecting:
+      if mayRetry { return ExchangeActions(.closeClient, .dial) }
+      state = .flushing
+      return ExchangeActions(.closeClient, .reply, error: .serviceUnavailable, cause: .unavailable)
+    case .deciding, .requesting, .awaiting, .duplex, .responding, .flushing, .ended: return bug(#function)
+    }
+  }
+
+  /// The last byte of the request was handed to the service's connection.
+  mutating func requestEnded() -> ExchangeActions {
+    switch state {
+    case .requesting: state = .awaiting
+    case .duplex: state = .responding
+    case .deciding, .connecting, .awaiting, .responding, .flushing, .ended: return bug(#function)
+    }
+    return .nothing
+  }
+
+  /// The final response's head is on its way to the client.
+  mutating func responseBegan() -> ExchangeActions {
+    switch state {
+    case .requesting: state = .duplex
+    case .awaiting: state = .responding
+    case .deciding, .connecting, .duplex, .responding, .flushing, .ended: return bug(#function)
+    }
+    return .nothing
+  }
+
+  /// The response is whole. `reusable`: the service keeps the connection and nothing follows the response on it.
+  mutating func responseEnded(reusable: Bool) -> ExchangeActions {
+    switch state {
+    case .duplex:
+      // The rest of the request has no reader any more.
+      state = .flushing
+      return ExchangeActions(.closeClient, cause: .completed)
+    case .responding:
+      state = .flushing
+      return ExchangeActions(reusable ? .releaseClient : .closeClient, cause: .completed)
+    case .deciding, .connecting, .requesting, .awaiting, .flushing, .ended: return bug(#function)
+    }
+  }
+
+  /// The client's socket has taken everything.
+  mutating func flushed() -> ExchangeActions {
+    switch state {
+    case .flushing:
+      state = .ended
+      return ExchangeActions(.finish)
+    case .deciding, .connecting, .requesting, .awaiting, .duplex, .responding, .ended: return bug(#function)
+    }
+  }
+
+  /// The service's connection broke, ended too early or spoke nonsense.
+  mutating func upstreamFailed() -> ExchangeActions {
+    switch state {
+    case .requesting, .awaiting:
+      state = .flushing
+      return ExchangeActions(.closeClient, .reply, error: .providerError, cause: .upstreamError)
+    case .duplex, .responding:
+      state = .ended
+      return ExchangeActions(.closeClient, .cutServer, .finish, cause: .upstreamCut)
+    case .deciding, .connecting, .flushing, .ended: return bug(#function)
+    }
+  }
+
+  /// The client's body broke the framing rules or passed the limit.
+  mutating func requestBroken(_ error: ErrorCode) -> ExchangeActions {
+    switch state {
+    case .requesting:
+      state = .flushing
+      return ExchangeActions(.closeClient, .reply, error: error, cause: .clientError)
+    case .duplex:
+      state = .ended
+      return ExchangeActions(.closeClient, .cutServer, .finish, cause: .clientError)
+    case .deciding, .connecting, .awaiting, .responding, .flushing, .ended: return bug(#function)
+    }
+  }
+
+  /// The client closed or reset its connection.
+  mutating func clientLeft() -> ExchangeActions {
+    switch state {
+    case .connecting, .requesting, .awaiting, .duplex, .responding:
+      state = .ended
+      return ExchangeActions(.closeClient, .cutServer, .finish, cause: .clientLeft)
+    case .deciding, .flushing:
+      state = .ended
+      return ExchangeActions(.cutServer, .finish, cause: .clientLeft)
+    case .ended: return bug(#function)
+    }
+  }
+
+  /// Something did not happen in time. Connecting has its own event, `connectFailed`.
+  mutating func timedOut(_ timer: ExchangeTimer) -> ExchangeActions {
+    switch (state, timer) {
+    case (.requesting, .body):
+      state = .flushing
+      return ExchangeActions(.closeClient, .reply, error: .requestTimeout, cause: .clientTimeout)
+    case (.requesting, .head), (.awaiting, .head):
+      state = .flushing
+      return ExchangeActions(.closeClient, .reply, error: .timeout, cause: .upstreamTimeout)
+    case (.duplex, .body), (.duplex, .send), (.responding, .send):
+      state = .ended
+      return ExchangeActions(.closeClient, .cutServer, .finish, cause: .clientTimeout)
+    case (.duplex, .idle), (.responding, .idle):
+      state = .ended
+      return ExchangeActions(.closeClient, .cutServer, .finish, cause: .upstreamTimeout)
+    case (.flushing, .send):
+      state = .ended
+      return ExchangeActions(.cutServer, .finish, cause: .clientTimeout)
+    // A timer that was set for what has happened meanwhile.
+    case (.deciding, _), (.connecting, _), (.requesting, _), (.awaiting, _), (.duplex, .head), (.responding, _),
+      (.flushing, _):
+      return .nothing
+    case (.ended, _): return bug(#function)
+    }
+  }
+
+  /// The worker stops and the time to finish is over.
+  mutating func drainEnded() -> ExchangeActions {
+    switch state {
+    case .connecting, .requesting, .awaiting, .duplex, .responding:
+      state = .ended
+      return ExchangeActions(.closeClient, .cutServer, .finish, cause: .drain)
+    case .deciding, .flushing:
+      state = .ended
+      return ExchangeActions(.cutServer, .finish, cause: .drain)
+    case .ended: return bug(#function)
+    }
+  }
+
+  /// The driver told of something that cannot happen here: its fault, not a peer's. Tests stop at it; in production
+  /// one exchange ends and the others go on.
+  private mutating func bug(_ event: StaticString) -> ExchangeActions {
+    assertionFailure("an exchange in state \(state) was told \(event)")
+    if state == .ended { return .nothing }
+    let hasClient = state != .deciding && state != .flushing
+    state = .ended
+    return ExchangeActions(hasClient ? .closeClient : .none, .cutServer, .finish, cause: .internalError)
+  }
+}

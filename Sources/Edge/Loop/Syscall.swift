@@ -1,0 +1,68 @@
+// System calls of the data plane with errors as values. Would-block is an ordinary answer, not an error; EINTR is
+// retried here and nowhere else.
+
+import CLinux
+import Glibc
+
+/// What reading or writing brought.
+enum IOResult: BitwiseCopyable {
+  case bytes(Int)
+  case wouldBlock
+  /// Reading: the peer sent all it will send.
+  case ended
+  case failed(Int32)
+}
+
+/// Thin wrappers; each reads errno directly after its call.
+enum Syscall {
+  @inline(__always)
+  static func read(_ fd: Int32, _ target: BytePointer, _ room: Int) -> IOResult {
+    while true {
+      let count = recv(fd, target, room, 0)
+      if count > 0 { return .bytes(count) }
+      if count == 0 { return .ended }
+      let error = errno
+      if error == EAGAIN { return .wouldBlock }
+      if error != EINTR { return .failed(error) }
+    }
+  }
+
+  @inline(__always)
+  static func write(_ fd: Int32, _ bytes: UnsafePointer<UInt8>, _ count: Int) -> IOResult {
+    while true {
+      let sent = send(fd, bytes, count, Int32(MSG_NOSIGNAL))
+      if sent >= 0 { return .bytes(sent) }
+      let error = errno
+      if error == EAGAIN { return .wouldBlock }
+      if error != EINTR { return .failed(error) }
+    }
+  }
+
+  /// The pending error of a socket, 0 when there is none.
+  static func socketError(_ fd: Int32) -> Int32 {
+    var error: Int32 = 0
+    var size = socklen_t(MemoryLayout<Int32>.size)
+    if getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0 { return errno }
+    return error
+  }
+
+  static func setOption(_ fd: Int32, _ level: Int32, _ name: Int32, _ value: Int32) {
+    var copy = value
+    _ = setsockopt(fd, level, name, &copy, socklen_t(MemoryLayout<Int32>.size))
+  }
+
+  /// Small writes leave at once: an event of a stream must not wait for the next one.
+  static func setNoDelay(_ fd: Int32) { setOption(fd, Int32(IPPROTO_TCP), TCP_NODELAY, 1) }
+
+  /// Closing will reset the connection instead of ending it in order, so that a cut cannot be read as an end.
+  static func setResetOnClose(_ fd: Int32) {
+    var option = linger(l_onoff: 1, l_linger: 0)
+    _ = setsockopt(fd, SOL_SOCKET, SO_LINGER, &option, socklen_t(MemoryLayout<linger>.size))
+  }
+
+  /// The message for an error number, for logs.
+  static func describe(_ error: Int32) -> String {
+    guard let text = strerror(error) else { return "error \(error)" }
+    return String(cString: text)
+  }
+}

@@ -1,0 +1,116 @@
+// Builds a `RouteTable` from the routes of a snapshot. Runs once per generation, off the loops.
+
+/// Turns routes into tries, then tries into flat rows.
+struct RouteCompiler {
+  /// A trie while it grows.
+  private final class Tree {
+    var literals: [String: Tree] = [:]
+    var parameter: Tree?
+    var exact: [RouteCandidate] = []
+    var below: [RouteCandidate] = []
+  }
+
+  private let arena: Arena
+  private var nodes: [RouteNode] = []
+  private var edges: [RouteEdge] = []
+  private var candidates: [RouteCandidate] = []
+
+  private init(arena: Arena) { self.arena = arena }
+
+  /// The table of these routes; everything it points to stands in the arena.
+  static func compile(_ routes: [Route], arena: Arena) -> RouteTable {
+    var compiler = RouteCompiler(arena: arena)
+    return compiler.compile(routes)
+  }
+
+  private mutating func compile(_ routes: [Route]) -> RouteTable {
+    var trees: [(kind: RouteHost.Kind, name: String, tree: Tree)] = []
+    for (index, route) in routes.enumerated() {
+      let candidate = RouteCandidate(
+        route: Int32(index), methods: RouteCompiler.methodBits(route.methods),
+        listeners: route.listeners.reduce(0) { $0 | 1 << UInt64($1) })
+      for (kind, name) in RouteCompiler.hosts(route) {
+        let place = trees.firstIndex { $0.kind == kind && $0.name == name } ?? trees.count
+        if place == trees.count { trees.append((kind, name, Tree())) }
+        for path in route.paths { RouteCompiler.add(candidate, path, to: trees[place].tree) }
+      }
+    }
+    // Exact hosts, then wildcards with the longest suffix first, then any.
+    trees.sort {
+      $0.kind != $1.kind ? $0.kind < $1.kind : ($0.name.utf8.count, $1.name) > ($1.name.utf8.count, $0.name)
+    }
+    var hosts: [RouteHost] = []
+    for entry in trees {
+      hosts.append(RouteHost(kind: entry.kind, name: arena.text(entry.name), root: flatten(entry.tree)))
+    }
+    return RouteTable(
+      hosts: UnsafePointer(arena.copy(hosts)), hostCount: hosts.count, nodes: UnsafePointer(arena.copy(nodes)),
+      edges: UnsafePointer(arena.copy(edges)), candidates: UnsafePointer(arena.copy(candidates)))
+  }
+
+  private static func hosts(_ route: Route) -> [(RouteHost.Kind, String)] {
+    if route.hosts.isEmpty { return [(.any, "")] }
+    return route.hosts.map { host in
+      switch host {
+      case .exact(let name): (.exact, name)
+      case .suffix(let suffix): (.suffix, suffix)
+      }
+    }
+  }
+
+  /// GET includes HEAD (RFC 9110 section 9.3.2): a service that answers one answers the other.
+  private static func methodBits(_ names: [String]) -> UInt16 {
+    var bits: UInt16 = 0
+    for method in Method.allCases where names.contains(where: { $0 == method.name.description }) { bits |= method == .get ? Method.get.bit | Method.head.bit : method.bit }
+    return bits
+  }
+
+  private static func add(_ candidate: RouteCandidate, _ path: PathPattern, to root: Tree) {
+    var tree = root
+    for segment in path.segments {
+      switch segment {
+      case .literal(let text):
+        let next = tree.literals[text] ?? Tree()
+        tree.literals[text] = next
+        tree = next
+      case .parameter:
+        let next = tree.parameter ?? Tree()
+        tree.parameter = next
+        tree = next
+      }
+    }
+    switch path.tail {
+    case .exact: tree.exact.append(candidate)
+    case .below: tree.below.append(candidate)
+    }
+  }
+
+  private mutating func flatten(_ tree: Tree) -> Int32 {
+    let index = nodes.count
+    nodes.append(RouteNode())
+    var node = RouteNode()
+    node.firstExact = Int32(candidates.count)
+    node.exactCount = Int32(tree.exact.count)
+    candidates += RouteCompiler.ordered(tree.exact)
+    node.firstBelow = Int32(candidates.count)
+    node.belowCount = Int32(tree.below.count)
+    candidates += RouteCompiler.ordered(tree.below)
+    var children: [RouteEdge] = []
+    for (text, child) in tree.literals {
+      let segment = arena.text(text)
+      children.append(RouteEdge(hash: RouteTable.hash(segment.start, segment.count), segment: segment, node: flatten(child)))
+    }
+    children.sort { $0.hash < $1.hash }
+    node.firstChild = Int32(edges.count)
+    node.childCount = Int32(children.count)
+    edges += children
+    if let parameter = tree.parameter { node.parameter = flatten(parameter) }
+    nodes[index] = node
+    return Int32(index)
+  }
+
+  /// A route that names its methods comes before one that takes all.
+  private static func ordered(_ candidates: [RouteCandidate]) -> [RouteCandidate] {
+    candidates.filter { $0.methods != 0 } + candidates.filter { $0.methods == 0 }
+  }
+}

@@ -1,0 +1,58 @@
+// Turns a record into its line: one JSON object, keys in a fixed order. Query strings and credentials are not in a
+// record, so they cannot be in a line.
+
+extension ByteWriter {
+  /// The access line of an exchange, with its line end.
+  mutating func append(accessLine record: ExchangeRecord, text: UnsafePointer<UInt8>) {
+    append("{\"time\":\"")
+    append(timestamp: record.startWall)
+    append("\",\"level\":\"info\",\"event\":\"exchange\",\"requestId\":\"")
+    append(jsonEscaped: text + RecordText.requestIDOffset, Int(record.requestIDCount))
+    append("\",\"worker\":")
+    append(decimal: UInt64(record.worker))
+    append(key: "listener", record.listener)
+    append(",\"client\":\"")
+    append(host: record.client)
+    append("\"")
+    append(key: "method", StaticBytes(record.method.name))
+    append(key: "host", StaticBytes(start: text + RecordText.hostOffset, count: Int(record.hostCount)))
+    append(key: "path", StaticBytes(start: text + RecordText.pathOffset, count: Int(record.pathCount)))
+    append(key: "route", record.route)
+    append(key: "service", record.service)
+    append(key: "endpoint", record.endpoint)
+    append(",\"status\":")
+    append(decimal: UInt64(record.status))
+    append(key: "cause", StaticBytes(record.cause.name))
+    append(key: "attempts", UInt64(record.attempts))
+    append(key: "requestBytes", record.requestBytes)
+    append(key: "responseBytes", record.responseBytes)
+    append(",\"duration\":")
+    append(milliseconds: record.end &- record.start)
+    append(",\"upstreamDuration\":")
+    append(milliseconds: record.answered > record.sent ? record.answered - record.sent : 0)
+    append(key: "generation", UInt64(record.generation))
+    append("}\n")
+  }
+
+  private mutating func append(key: StaticString, _ text: StaticBytes) {
+    append(",\"")
+    append(key)
+    append("\":\"")
+    append(jsonEscaped: text.start, text.count)
+    append("\"")
+  }
+
+  private mutating func append(key: StaticString, _ number: UInt64) {
+    append(",\"")
+    append(key)
+    append("\":")
+    append(decimal: number)
+  }
+
+  /// Nanoseconds as milliseconds with three decimals.
+  private mutating func append(milliseconds nanoseconds: UInt64) {
+    append(decimal: nanoseconds / 1_000_000)
+    append(byte: 0x2e)
+    append(decimal: nanoseconds / 1_000 % 1_000, width: 3)
+  }
+}

@@ -1,0 +1,48 @@
+// The facts of one exchange as plain bytes: filled while it runs, copied to the log ring when it ends, turned into text
+// by the log writer. Names stand in memory of the generation they come from.
+
+/// What the access log tells about an exchange.
+struct ExchangeRecord: BitwiseCopyable {
+  var id = ULID(high: 0, low: 0)
+  var client = SocketAddress()
+  var listener = StaticBytes.empty
+  var route = StaticBytes.empty
+  var service = StaticBytes.empty
+  var endpoint = StaticBytes.empty
+  var method = Method.other
+  var cause = EndCause.completed
+  var status: UInt16 = 0
+  var attempts: UInt8 = 0
+  var worker: UInt8 = 0
+  var generation: UInt32 = 0
+  var requestBytes: UInt64 = 0
+  var responseBytes: UInt64 = 0
+  /// Wall nanoseconds of the first byte of the head's last read.
+  var startWall: UInt64 = 0
+  /// Monotonic nanoseconds.
+  var start: UInt64 = 0
+  /// When the request was handed to the service, and when its response head came; 0: never.
+  var sent: UInt64 = 0
+  var answered: UInt64 = 0
+  var end: UInt64 = 0
+  /// Lengths in the text that goes with the record: path, then host, then request id.
+  var pathCount: UInt16 = 0
+  var hostCount: UInt16 = 0
+  var requestIDCount: UInt16 = 0
+}
+
+/// The text of a record: three areas of fixed size.
+enum RecordText {
+  static let pathOffset = 0
+  static let hostOffset = Limits.recordPathBytes
+  static let requestIDOffset = hostOffset + Limits.recordHostBytes
+  static let bytes = requestIDOffset + Limits.requestIDBytes
+}
+
+/// A cell of the log ring.
+struct LogCell: BitwiseCopyable {
+  var record = ExchangeRecord()
+  var text: InlineArray<416, UInt8> = .init(repeating: 0)
+
+  static let textOffset = MemoryLayout<LogCell>.offset(of: \LogCell.text) ?? MemoryLayout<ExchangeRecord>.stride
+}

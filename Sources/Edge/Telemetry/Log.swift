@@ -1,0 +1,184 @@
+// Where lines go: one background thread takes records from the workers' rings and lines of the control thread, and writes
+// them to standard output. Nobody waits for it: a full ring drops access lines and counts them. It sleeps until there is
+// something to write and then looks at most every 10 ms, so a busy worker wakes it rarely.
+
+import CLinux
+import Glibc
+import Synchronization
+
+/// A value in a log line.
+enum LogValue {
+  case text(String)
+  case number(Int)
+}
+
+/// The process's log.
+final class Log: Sendable {
+  private let rings: [Ring<LogCell>]
+  private let level: LogLevel
+  private let descriptor: Int32
+  private let wakeDescriptor: Int32
+  /// Lines of anybody but workers' exchanges: few, so a lock is no harm.
+  private let pending = Mutex<[UInt8]>([])
+  private let isAsleep = Atomic<Bool>(false)
+  private let isEnding = Atomic<Bool>(false)
+  private let droppedBytes = Atomic<Int>(0)
+
+  private static let pendingBytesMax = 1 << 20
+  private static let lookMilliseconds: useconds_t = 10_000
+
+  /// nil when the kernel refuses memory or a descriptor.
+  init?(workers: Int, level: LogLevel, descriptor: Int32) {
+    var rings: [Ring<LogCell>] = []
+    for _ in 0..<workers {
+      guard let ring = Ring<LogCell>(capacity: Limits.logRecords) else { return nil }
+      rings.append(ring)
+    }
+    self.rings = rings
+    self.level = level
+    self.descriptor = descriptor
+    wakeDescriptor = eventfd(0, Int32(EFD_CLOEXEC))
+    if wakeDescriptor < 0 { return nil }
+  }
+
+  deinit { _ = close(wakeDescriptor) }
+
+  /// A worker's ring. After publishing, the worker calls `wake`.
+  func ring(worker: Int) -> Ring<LogCell> { rings[worker] }
+
+  /// Tells the writer that there is something, if it sleeps.
+  @inline(__always)
+  func wake() {
+    if isAsleep.load(ordering: .relaxed), isAsleep.exchange(false, ordering: .acquiringAndReleasing) {
+      _ = eventfd_write(wakeDescriptor, 1)
+    }
+  }
+
+  /// A line that belongs to no exchange. Not for the request path.
+  func line(_ severity: LogLevel, _ event: StaticString, _ fields: [(StaticString, LogValue)] = []) {
+    if severity > level { return }
+    withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 4_096) { area in
+      guard let base = area.baseAddress else { return }
+      var writer = ByteWriter(base: base, capacity: area.count)
+      writer.append("{\"time\":\"")
+      writer.append(timestamp: Clock.wallNow())
+      writer.append("\",\"level\":\"")
+      writer.append(severity.rawValue)
+      writer.append("\",\"event\":\"")
+      writer.append(event)
+      writer.append("\"")
+      for (key, value) in fields { writer.append(logField: key, value) }
+      if writer.overflowed { writer.append("\"") }
+      writer.append("}\n")
+      let line = UnsafeBufferPointer(start: UnsafePointer(base), count: writer.count)
+      pending.withLock { bytes in
+        if bytes.count + line.count <= Log.pendingBytesMax { bytes.append(contentsOf: line) }
+      }
+    }
+    wake()
+  }
+
+  /// The writer's thread: returns after `end` was called and everything is written.
+  func run() {
+    let capacity = 128 << 10
+    let memory = UnsafeMutablePointer<UInt8>.allocate(capacity: capacity)
+    defer { memory.deallocate() }
+    while true {
+      let ending = isEnding.load(ordering: .acquiring)
+      if writeAll(memory, capacity) {
+        if !ending { _ = usleep(Log.lookMilliseconds) }
+        continue
+      }
+      if ending { return }
+      isAsleep.store(true, ordering: .sequentiallyConsistent)
+      // Something may have come between the look and the store.
+      if hasWork() {
+        isAsleep.store(false, ordering: .relaxed)
+        continue
+      }
+      var count: eventfd_t = 0
+      _ = eventfd_read(wakeDescriptor, &count)
+    }
+  }
+
+  /// Makes `run` return once all is written.
+  func end() {
+    isEnding.store(true, ordering: .releasing)
+    _ = eventfd_write(wakeDescriptor, 1)
+  }
+
+  private func hasWork() -> Bool {
+    if isEnding.load(ordering: .acquiring) { return true }
+    for ring in rings where ring.first() != nil { return true }
+    return pending.withLock { !$0.isEmpty }
+  }
+
+  /// Writes what there is; false when there was nothing.
+  private func writeAll(_ memory: BytePointer, _ capacity: Int) -> Bool {
+    var wrote = false
+    let lines = pending.withLock { bytes in
+      let taken = bytes
+      bytes.removeAll(keepingCapacity: true)
+      return taken
+    }
+    if !lines.isEmpty {
+      wrote = true
+      lines.withUnsafeBufferPointer { if let start = $0.baseAddress { write(start, $0.count) } }
+    }
+    for ring in rings {
+      var writer = ByteWriter(base: memory, capacity: capacity)
+      while let cell = ring.first() {
+        if writer.room < 4_096 {
+          write(writer.base, writer.count)
+          writer = ByteWriter(base: memory, capacity: capacity)
+        }
+        let text = UnsafeRawPointer(cell) + LogCell.textOffset
+        writer.append(accessLine: cell.pointee.record, text: text.assumingMemoryBound(to: UInt8.self))
+        ring.consume()
+      }
+      if writer.count > 0 {
+        wrote = true
+        write(writer.base, writer.count)
+      }
+    }
+    return wrote
+  }
+
+  /// Standard output may be a full pipe or a full disk: the writer waits for the one and gives up on the other.
+  private func write(_ bytes: UnsafePointer<UInt8>, _ count: Int) {
+    var sent = 0
+    while sent < count {
+      let result = Glibc.write(descriptor, bytes + sent, count - sent)
+      if result > 0 {
+        sent += result
+      } else if errno != EINTR {
+        if errno == EAGAIN {
+          _ = usleep(Log.lookMilliseconds)
+          continue
+        }
+        droppedBytes.add(count - sent, ordering: .relaxed)
+        return
+      }
+    }
+  }
+}
+
+extension ByteWriter {
+  fileprivate mutating func append(logField key: StaticString, _ value: LogValue) {
+    append(",\"")
+    append(key)
+    append("\":")
+    switch value {
+    case .number(let number):
+      if number < 0 { append(byte: 0x2d) }
+      append(decimal: UInt64(number.magnitude))
+    case .text(let text):
+      append(byte: 0x22)
+      var copy = text
+      copy.withUTF8 { bytes in
+        if let start = bytes.baseAddress { append(jsonEscaped: start, min(bytes.count, 1_024)) }
+      }
+      append(byte: 0x22)
+    }
+  }
+}

@@ -1,0 +1,222 @@
+// Writes HTTP/1 heads. A head is always written from its meaning, never by passing on what was received: framing,
+// connection handling and claims about the sender are Edge's own, the remaining fields are copied name by name.
+// Only this file knows chunk lines, keep-alive and Connection.
+
+import Glibc
+
+/// How the body behind a written head is framed.
+enum WrittenFraming: BitwiseCopyable, Equatable {
+  /// There is no body and no field about one.
+  case none
+  case length(UInt64)
+  case chunked
+  /// The connection's end will be the body's end.
+  case untilClose
+}
+
+/// The head that is being passed on: its bytes and what the parser found in them.
+struct ReceivedHead: BitwiseCopyable {
+  let bytes: UnsafePointer<UInt8>
+  let table: HeaderTable
+
+  /// The first value of a field, or nil.
+  func value(of header: KnownHeader) -> (start: UnsafePointer<UInt8>, count: Int)? {
+    for index in 0..<table.count where table.fields[index].known == header {
+      let range = table.fields[index].value
+      return (bytes + Int(range.start), Int(range.count))
+    }
+    return nil
+  }
+}
+
+/// Where a request came from, as the service behind is told.
+struct Sender: BitwiseCopyable {
+  /// The client's address as text, an IPv6 address without brackets.
+  var address: UnsafePointer<UInt8>
+  var addressCount: Int
+  var isIPv6: Bool
+  /// The peer may speak for others: what it claims is kept and appended to.
+  var isTrusted: Bool
+  /// Empty when HTTP/1.0 named none.
+  var host: UnsafePointer<UInt8>
+  var hostCount: Int
+  var requestID: UnsafePointer<UInt8>
+  var requestIDCount: Int
+}
+
+/// Credentials that a service asked for, as bits of `HeaderTreatment.credential` fields.
+struct PassedCredentials: OptionSet, BitwiseCopyable {
+  let rawValue: UInt8
+  static let authorization = PassedCredentials(rawValue: 1)
+  static let apiKey = PassedCredentials(rawValue: 2)
+  static let cookie = PassedCredentials(rawValue: 4)
+
+  func passes(_ header: KnownHeader) -> Bool {
+    switch header {
+    case .authorization: contains(.authorization)
+    case .apiKey: contains(.apiKey)
+    case .cookie: contains(.cookie)
+    default: false
+    }
+  }
+}
+
+extension ByteWriter {
+  /// `Name: value` of a received field. Name and value usually stand one space apart, then they are one copy.
+  @inline(__always)
+  private mutating func append(_ field: HeaderField, of bytes: UnsafePointer<UInt8>) {
+    let nameStart = Int(field.name.start)
+    if Int(field.value.start) == field.name.end + 2, bytes[field.name.end + 1] == 0x20 {
+      append(bytes + nameStart, field.value.end - nameStart)
+    } else {
+      append(bytes + nameStart, Int(field.name.count))
+      append(": ")
+      append(bytes + Int(field.value.start), Int(field.value.count))
+    }
+    appendLineEnd()
+  }
+
+  private mutating func append(_ framing: WrittenFraming) {
+    switch framing {
+    case .none, .untilClose: break
+    case .length(let length):
+      append("content-length: ")
+      append(decimal: length)
+      appendLineEnd()
+    case .chunked: append("transfer-encoding: chunked\r\n")
+    }
+  }
+
+  /// A request to a service. The connection behind it is always kept alive as far as Edge is concerned.
+  mutating func appendRequest(
+    _ head: RequestHead, _ received: ReceivedHead, target: RequestTarget, framing: WrittenFraming,
+    passing: PassedCredentials, sender: Sender
+  ) {
+    append(received.bytes + Int(head.methodRange.start), Int(head.methodRange.count))
+    append(byte: 0x20)
+    append(target.path, target.pathCount)
+    if let query = target.query {
+      append(byte: 0x3f)
+      append(query, target.queryCount)
+    }
+    append(" HTTP/1.1\r\nhost: ")
+    append(sender.host, sender.hostCount)
+    appendLineEnd()
+    for index in 0..<received.table.count {
+      let field = received.table.fields[index]
+      if field.isDropped { continue }
+      if !field.treatment.isDisjoint(with: [.hopByHop, .rewritten, .claim]) { continue }
+      if field.treatment.contains(.credential), !passing.passes(field.known) { continue }
+      append(field, of: received.bytes)
+    }
+    append(framing)
+    appendClaims(received, sender)
+    append("via: 1.1 edge\r\nx-request-id: ")
+    append(sender.requestID, sender.requestIDCount)
+    append("\r\n\r\n")
+  }
+
+  /// Who asks, in the form of RFC 7239 and in the one that came before it.
+  private mutating func appendClaims(_ received: ReceivedHead, _ sender: Sender) {
+    append("x-forwarded-for: ")
+    if sender.isTrusted { appendValues(of: .forwardedFor, received) }
+    append(sender.address, sender.addressCount)
+    append("\r\nx-forwarded-proto: ")
+    if sender.isTrusted, let proto = received.value(of: .forwardedProto) {
+      append(proto.start, proto.count)
+    } else {
+      append("http")
+    }
+    append("\r\nx-forwarded-host: ")
+    if sender.isTrusted, let host = received.value(of: .forwardedHost) {
+      append(host.start, host.count)
+    } else {
+      append(sender.host, sender.hostCount)
+    }
+    append("\r\nforwarded: ")
+    if sender.isTrusted { appendValues(of: .forwarded, received) }
+    append(sender.isIPv6 ? "for=\"[" : "for=")
+    append(sender.address, sender.addressCount)
+    append(sender.isIPv6 ? "]\"" : "")
+    if sender.hostCount > 0 {
+      append(";host=\"")
+      append(sender.host, sender.hostCount)
+      append(byte: 0x22)
+    }
+    append(";proto=http\r\n")
+  }
+
+  /// All values of a field, each followed by a comma.
+  private mutating func appendValues(of header: KnownHeader, _ received: ReceivedHead) {
+    for index in 0..<received.table.count where received.table.fields[index].known == header {
+      let range = received.table.fields[index].value
+      append(received.bytes + Int(range.start), Int(range.count))
+      append(", ")
+    }
+  }
+
+  /// A service's response, for the client.
+  mutating func appendResponse(
+    _ head: ResponseHead, _ received: ReceivedHead, framing: WrittenFraming, connection: WrittenConnection,
+    requestID: UnsafePointer<UInt8>, requestIDCount: Int
+  ) {
+    append("HTTP/1.1 ")
+    append(decimal: UInt64(head.status), width: 3)
+    append(byte: 0x20)
+    append(received.bytes + Int(head.reason.start), Int(head.reason.count))
+    appendLineEnd()
+    for index in 0..<received.table.count {
+      let field = received.table.fields[index]
+      if field.isDropped || !field.treatment.isDisjoint(with: [.hopByHop, .rewritten]) { continue }
+      append(field, of: received.bytes)
+    }
+    append(framing)
+    append(connection)
+    append("x-request-id: ")
+    append(requestID, requestIDCount)
+    append("\r\n\r\n")
+  }
+
+  /// What the client is told about the connection.
+  mutating func append(_ connection: WrittenConnection) {
+    switch connection {
+    case .implied: break
+    case .keepAlive: append("connection: keep-alive\r\n")
+    case .close: append("connection: close\r\n")
+    }
+  }
+}
+
+/// The Connection field of a response.
+enum WrittenConnection: BitwiseCopyable {
+  /// HTTP/1.1 keeps alive without saying so.
+  case implied
+  /// An HTTP/1.0 client asked to be kept.
+  case keepAlive
+  case close
+}
+
+/// Chunk framing around bytes that stand in a buffer with room before and behind them.
+enum ChunkWriter {
+  /// The widest size line and the line end behind the data.
+  static let headBytes = 18
+  static let tailBytes = 2
+  static let last: StaticString = "0\r\n\r\n"
+
+  /// Puts the size line in front of `payload` and the line end behind it; returns where the chunk begins and its length.
+  static func frame(_ payload: BytePointer, _ count: Int) -> (start: BytePointer, count: Int) {
+    var start = payload - 2
+    start[0] = 0x0d
+    start[1] = 0x0a
+    var rest = count
+    repeat {
+      start -= 1
+      let nibble = UInt8(truncatingIfNeeded: rest) & 15
+      start[0] = nibble < 10 ? nibble &+ 0x30 : nibble &+ 0x57
+      rest >>= 4
+    } while rest > 0
+    payload[count] = 0x0d
+    payload[count + 1] = 0x0a
+    return (start, payload - start + count + 2)
+  }
+}

@@ -1,0 +1,212 @@
+// What the driver does with single connections: sending with a buffer for what the peer does not take, pausing and
+// resuming, keeping what belongs to the next request, closing in order, deadlines.
+
+import CLinux
+import Glibc
+
+extension Worker {
+  // MARK: Writing
+
+  /// Sends at once what the socket takes and keeps the rest; false when the connection is broken.
+  @inline(__always)
+  func send(_ index: Int32, _ bytes: UnsafePointer<UInt8>, _ count: Int) -> Bool {
+    if count == 0 { return true }
+    let connection = connections.slots + Int(index)
+    var sent = 0
+    if connection.pointee.output.isEmpty, connection.pointee.isWritable {
+      switch Syscall.write(connection.pointee.fd, bytes, count) {
+      case .bytes(let written):
+        if written == count { return true }
+        sent = written
+        connection.pointee.isWritable = false
+      case .wouldBlock: connection.pointee.isWritable = false
+      case .ended, .failed: return false
+      }
+    }
+    return buffers.append(&connection.pointee.output, bytes + sent, count - sent)
+  }
+
+  /// Writes what waits; false when the connection is broken.
+  func flush(_ index: Int32) -> Bool {
+    let connection = connections.slots + Int(index)
+    guard let block = connection.pointee.output.block else { return true }
+    let start = Int(connection.pointee.output.start)
+    let count = connection.pointee.output.count
+    switch Syscall.write(connection.pointee.fd, block + start, count) {
+    case .bytes(let written):
+      connection.pointee.output.start += Int32(written)
+      if written < count {
+        connection.pointee.isWritable = false
+      } else {
+        buffers.giveBack(&connection.pointee.output)
+      }
+      return true
+    case .wouldBlock:
+      connection.pointee.isWritable = false
+      return true
+    case .ended, .failed: return false
+    }
+  }
+
+  /// The client has taken enough: the service is read again.
+  func resume(_ client: Int32) {
+    if client < 0 { return }
+    let connection = connections.slots + Int(client)
+    if !connection.pointee.isPaused { return }
+    connection.pointee.isPaused = false
+    let service = rows.services.services[Int(exchanges.slots[Int(connection.pointee.exchange)].service)]
+    wheel.arm(client, clock.milliseconds + service.idleMilliseconds)
+    // Its readiness may be older than the pause.
+    connection.pointee.isReadable = true
+    markReady(client)
+  }
+
+  /// The service has taken enough of the request: the client is read again.
+  func resumeUpload(_ exchange: Int32) {
+    let slot = exchanges.slots + Int(exchange)
+    if slot.pointee.request.isEnded { return }
+    armUpload(exchange)
+    if connections.slots[Int(slot.pointee.server)].isReadable { markReady(slot.pointee.server) }
+  }
+
+  // MARK: Reading
+
+  /// Keeps `bytes[used..<count]` for the connection's next request. `bytes` is the scratch area or the input itself.
+  func keepRest(_ index: Int32, _ bytes: BytePointer, _ used: Int, _ count: Int) {
+    let connection = connections.slots + Int(index)
+    if connection.pointee.input.block == nil {
+      if used < count, !buffers.append(&connection.pointee.input, bytes + used, count - used) { dropInput(index) }
+      return
+    }
+    connection.pointee.input.start += Int32(used)
+    if connection.pointee.input.isEmpty { buffers.giveBack(&connection.pointee.input) }
+  }
+
+  /// Forgets what came: after a framing fault nothing that follows can be trusted to be a request.
+  func dropInput(_ index: Int32) {
+    let connection = connections.slots + Int(index)
+    buffers.giveBack(&connection.pointee.input)
+  }
+
+  /// Keeps a partial head of a response. `bytes` is the scratch area or inside the input.
+  func stash(_ index: Int32, _ bytes: BytePointer, _ count: Int) -> Bool {
+    let connection = connections.slots + Int(index)
+    if connection.pointee.input.block == nil { return buffers.append(&connection.pointee.input, bytes, count) }
+    connection.pointee.input.start = connection.pointee.input.end - Int32(count)
+    return true
+  }
+
+  // MARK: Closing
+
+  /// Ends the sending side and reads on for a while: a connection closed with unread bytes is reset by the kernel, and the
+  /// reset may overtake the answer (RFC 9112 section 9.6).
+  func startLinger(_ index: Int32) {
+    let connection = connections.slots + Int(index)
+    dropInput(index)
+    connection.pointee.role = .serverLingering
+    connection.pointee.lingered = 0
+    _ = shutdown(connection.pointee.fd, Int32(SHUT_WR))
+    wheel.arm(index, clock.milliseconds + UInt64(Limits.lingerMilliseconds))
+    linger(index)
+  }
+
+  /// Drops what still comes until the client closes, sends too much or takes too long.
+  func linger(_ index: Int32) {
+    let connection = connections.slots + Int(index)
+    while Int(connection.pointee.lingered) < Limits.lingerBytes {
+      switch Syscall.read(connection.pointee.fd, scratch, Limits.readBytes) {
+      case .bytes(let count): connection.pointee.lingered += Int32(count)
+      case .wouldBlock:
+        connection.pointee.isReadable = false
+        return
+      case .ended, .failed:
+        closeConnection(index)
+        return
+      }
+    }
+    closeConnection(index)
+  }
+
+  // MARK: Deadlines
+
+  /// The request is whole with the service: it has to answer in time.
+  func armHead(_ exchange: Int32) {
+    let slot = exchanges.slots + Int(exchange)
+    let service = rows.services.services[Int(slot.pointee.service)]
+    wheel.arm(slot.pointee.client, clock.milliseconds + service.headMilliseconds)
+  }
+
+  /// The request's body is on its way: whoever is waited for has a deadline.
+  func armUpload(_ exchange: Int32) {
+    let slot = exchanges.slots + Int(exchange)
+    let isServiceSlow = connections.slots[Int(slot.pointee.client)].output.count > 0
+    if slot.pointee.machine.state == .requesting {
+      let service = rows.services.services[Int(slot.pointee.service)]
+      wheel.arm(
+        slot.pointee.client, isServiceSlow ? clock.milliseconds + service.headMilliseconds : TimerWheel.never)
+    }
+    if connections.slots[Int(slot.pointee.server)].output.isEmpty {
+      wheel.arm(
+        slot.pointee.server, isServiceSlow ? TimerWheel.never : clock.milliseconds + rows.bodyMilliseconds)
+    }
+  }
+
+  /// The last byte of the request was handed over.
+  func requestWasSent(_ exchange: Int32) {
+    let slot = exchanges.slots + Int(exchange)
+    if connections.slots[Int(slot.pointee.server)].output.isEmpty { wheel.arm(slot.pointee.server, TimerWheel.never) }
+    if slot.pointee.machine.state == .awaiting { armHead(exchange) }
+  }
+
+  /// The response is on its way: a client that does not take it has a deadline.
+  func armDownload(_ exchange: Int32) {
+    let slot = exchanges.slots + Int(exchange)
+    let waits = !connections.slots[Int(slot.pointee.server)].output.isEmpty
+    if waits {
+      wheel.arm(slot.pointee.server, clock.milliseconds + rows.sendMilliseconds)
+    } else if slot.pointee.request.isEnded {
+      wheel.arm(slot.pointee.server, TimerWheel.never)
+    }
+  }
+
+  /// A deadline has passed.
+  func timerExpired(_ index: Int32) {
+    let connection = connections.slots + Int(index)
+    let exchange = connection.pointee.exchange
+    switch connection.pointee.role {
+    case .serverIdle, .serverLingering, .clientIdle: closeConnection(index)
+    case .serverHead: headTimedOut(index)
+    case .serverExchange:
+      let timer: ExchangeTimer = connection.pointee.output.isEmpty ? .body : .send
+      perform(exchange, exchanges.slots[Int(exchange)].machine.timedOut(timer))
+    case .clientConnecting: connectFailed(exchange)
+    case .clientExchange:
+      let slot = exchanges.slots + Int(exchange)
+      let hasBegun = slot.pointee.machine.state == .duplex || slot.pointee.machine.state == .responding
+      perform(exchange, slot.pointee.machine.timedOut(hasBegun ? .idle : .head))
+    case .free: break
+    }
+  }
+
+  /// Part of a head came and the rest did not: the client is told, and the connection ends.
+  private func headTimedOut(_ index: Int32) {
+    let exchange = exchanges.take()
+    guard exchange >= 0 else {
+      closeConnection(index)
+      return
+    }
+    connections.slots[Int(index)].role = .serverExchange
+    connections.slots[Int(index)].exchange = exchange
+    dropInput(index)
+    prepare(exchange, index, RequestHead())
+    counters.add(1, to: .runningExchanges, worker: self.index)
+    exchanges.slots[Int(exchange)].keepsServer = false
+    refuse(exchange, .requestTimeout, .clientTimeout)
+  }
+
+  /// The drain's time is over for an exchange.
+  func drainEnded(_ server: Int32) {
+    let exchange = connections.slots[Int(server)].exchange
+    perform(exchange, exchanges.slots[Int(exchange)].machine.drainEnded())
+  }
+}

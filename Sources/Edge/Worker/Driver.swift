@@ -1,0 +1,481 @@
+// The proxy. Read from top to bottom this file is the way of an exchange: a head comes in, a route is found, the request
+// is sent to an endpoint, the response is relayed, a record is written. It performs what the machine in Exchange says and
+// tells it what happened; it is the only place where an exchange meets sockets.
+//
+//   serve ─▶ readHead ─▶ begin ─▶ forward ─▶ dial ─▶ sendRequest ─▶ relayRequest
+//                          │                                            │
+//                          ▼                                            ▼
+//                        reply ◀──────────── perform ◀──────── readResponse ─▶ relayResponse ─▶ finish
+
+import CLinux
+import Glibc
+
+extension Worker {
+  /// Something happened on a connection, or it has more to do.
+  func serve(_ index: Int32) {
+    let slot = connections.slots + Int(index)
+    switch slot.pointee.role {
+    case .serverIdle, .serverHead:
+      if slot.pointee.isBroken {
+        closeConnection(index)
+      } else if slot.pointee.isReadable || !slot.pointee.input.isEmpty {
+        readHead(index)
+      }
+    case .serverExchange: serveServer(index)
+    case .serverLingering: linger(index)
+    case .clientConnecting: finishConnect(index)
+    case .clientExchange: serveClient(index)
+    case .clientIdle:
+      // The service closed it, or sent what nobody asked for; either way it cannot be used again.
+      if slot.pointee.isReadable || slot.pointee.peerEnded { closeConnection(index) }
+    case .free: break
+    }
+  }
+
+  // MARK: The request's head
+
+  /// Reads until a head is complete. What is already buffered comes first: pipelined requests, the start of this one.
+  private func readHead(_ index: Int32) {
+    let slot = connections.slots + Int(index)
+    var bytes = scratch
+    var count = 0
+    if slot.pointee.input.isEmpty {
+      switch Syscall.read(slot.pointee.fd, scratch, Limits.readBytes) {
+      case .bytes(let read):
+        count = read
+        if read < Limits.readBytes, !slot.pointee.peerEnded { slot.pointee.isReadable = false }
+      case .wouldBlock:
+        slot.pointee.isReadable = false
+        return
+      case .ended, .failed:
+        closeConnection(index)
+        return
+      }
+    } else {
+      guard readMoreHead(index) else { return }
+      guard let block = slot.pointee.input.block else { return }
+      bytes = block + Int(slot.pointee.input.start)
+      count = slot.pointee.input.count
+    }
+    if slot.pointee.role == .serverIdle {
+      slot.pointee.role = .serverHead
+      wheel.arm(index, clock.milliseconds + rows.headMilliseconds)
+    }
+    var head = RequestHead()
+    switch parser.readRequest(bytes, count, limits: rows.headLimits, into: &head) {
+    case .incomplete:
+      slot.pointee.scanned = Int32(count)
+      if slot.pointee.input.isEmpty, !buffers.append(&slot.pointee.input, bytes, count) {
+        closeConnection(index)
+        return
+      }
+      if slot.pointee.isReadable { markReady(index) }
+    case .refused(let fault): begin(index, bytes, count, head, fault: fault)
+    case .complete: begin(index, bytes, count, head, fault: nil)
+    }
+  }
+
+  /// Adds what has come to a partial head; false when the parser need not look again.
+  private func readMoreHead(_ index: Int32) -> Bool {
+    let slot = connections.slots + Int(index)
+    let before = slot.pointee.input.count
+    if slot.pointee.isReadable, before < rows.headLimits.bytes {
+      let room = rows.headLimits.bytes - before
+      guard buffers.makeRoom(&slot.pointee.input, bytes: room), let block = slot.pointee.input.block else {
+        closeConnection(index)
+        return false
+      }
+      switch Syscall.read(slot.pointee.fd, block + Int(slot.pointee.input.end), room) {
+      case .bytes(let read):
+        slot.pointee.input.end += Int32(read)
+        if read < room, !slot.pointee.peerEnded { slot.pointee.isReadable = false }
+      case .wouldBlock: slot.pointee.isReadable = false
+      case .ended, .failed:
+        closeConnection(index)
+        return false
+      }
+    }
+    // Nothing can have changed for the parser unless a line has ended or the limit is reached.
+    let count = slot.pointee.input.count
+    let scanned = Int(slot.pointee.scanned)
+    slot.pointee.scanned = Int32(count)
+    guard let block = slot.pointee.input.block, count > scanned else { return false }
+    let fresh = block + Int(slot.pointee.input.start) + scanned
+    return memchr(fresh, 0x0a, count - scanned) != nil || count >= rows.headLimits.bytes
+  }
+
+  // MARK: The exchange begins
+
+  /// A head is complete or refused: makes the exchange, decides where it goes and starts it. `bytes` holds the head and
+  /// what followed it; it is the scratch area or the connection's input.
+  private func begin(_ index: Int32, _ bytes: BytePointer, _ count: Int, _ head: RequestHead, fault: HeadFault?) {
+    let slot = connections.slots + Int(index)
+    let exchange = exchanges.take()
+    guard exchange >= 0 else {
+      closeConnection(index)
+      return
+    }
+    slot.pointee.role = .serverExchange
+    slot.pointee.exchange = exchange
+    slot.pointee.scanned = 0
+    wheel.arm(index, TimerWheel.never)
+    prepare(exchange, index, head)
+    counters.add(1, to: .runningExchanges, worker: self.index)
+    if let fault {
+      dropInput(index)
+      refuse(exchange, fault)
+      return
+    }
+    let received = ReceivedHead(bytes: UnsafePointer(bytes), table: parser.table)
+    let raw = received.bytes + Int(head.target.start)
+    guard let target = targets.read(raw, Int(head.target.count), method: head.method) else {
+      dropInput(index)
+      refuse(exchange, .badTarget)
+      return
+    }
+    noteText(exchange, received, head, target)
+    do {
+      let host = try hostOf(head, received, target)
+      route(exchange, received, head, target, host, bytes, count)
+    } catch {
+      dropInput(index)
+      refuse(exchange, error)
+    }
+  }
+
+  /// Finds the route and does what it says.
+  private func route(
+    _ exchange: Int32, _ received: ReceivedHead, _ head: RequestHead, _ target: RequestTarget, _ host: RequestHost,
+    _ bytes: BytePointer, _ count: Int
+  ) {
+    let slot = exchanges.slots + Int(exchange)
+    let listener = connections.slots[Int(slot.pointee.server)].listener
+    let query = RouteQuery(
+      host: host.name, hostCount: host.nameCount, path: target.path, pathCount: target.pathCount, method: head.method,
+      listener: listener)
+    // CONNECT and TRACE would make Edge a tunnel or an echo of credentials; no route takes them.
+    let isForbidden = head.method == .connect || head.method == .trace
+    switch isForbidden ? RouteMatch.methodNotAllowed(Method.servedBits) : rows.routes.match(query) {
+    case .notFound:
+      discardEarlyBody(exchange, bytes, count, head.count)
+      refuse(exchange, .notFound, .refused)
+    case .methodNotAllowed(let allowed):
+      discardEarlyBody(exchange, bytes, count, head.count)
+      replyDetail.allowed = allowed
+      refuse(exchange, .methodNotAllowed, .refused)
+    case .route(let route):
+      let row = rows.routeRows[Int(route)]
+      slot.pointee.route = route
+      slot.pointee.record.route = row.name
+      slot.pointee.toleratesFin = row.toleratesFin
+      slot.pointee.bodyAllowance = row.bodyBytesMax
+      if case .length(let length) = head.framing, length > row.bodyBytesMax {
+        discardEarlyBody(exchange, bytes, count, head.count)
+        refuse(exchange, .messageTooLarge, .refused)
+      } else if row.service < 0 {
+        discardEarlyBody(exchange, bytes, count, head.count)
+        answerBuiltin(exchange, row.builtin)
+      } else {
+        forward(exchange, row.service, received, head, target, host, bytes, count)
+      }
+    }
+  }
+
+  // MARK: To the service
+
+  /// Writes the request anew into `outgoing`, with as much of its body as has come, and dials.
+  private func forward(
+    _ exchange: Int32, _ service: Int32, _ received: ReceivedHead, _ head: RequestHead, _ target: RequestTarget,
+    _ host: RequestHost, _ bytes: BytePointer, _ count: Int
+  ) {
+    let slot = exchanges.slots + Int(exchange)
+    let row = rows.services.services[Int(service)]
+    slot.pointee.service = service
+    slot.pointee.record.service = row.name
+    slot.pointee.nextEndpoint = pool.nextRound(service: service, count: row.endpointCount)
+    switch head.framing {
+    case .none, .untilClose: slot.pointee.requestFraming = .none
+    case .length(let length): slot.pointee.requestFraming = .length(length)
+    case .chunked: slot.pointee.requestFraming = .chunked
+    }
+    var writer = ByteWriter(base: outgoing, capacity: Limits.scratchBytes)
+    withSender(exchange, host) { sender in
+      writer.appendRequest(
+        head, received, target: target, framing: slot.pointee.requestFraming, passing: row.passes, sender: sender)
+    }
+    if writer.overflowed {
+      refuse(exchange, .headersTooLarge, .clientError)
+      return
+    }
+    guard takeEarlyBody(exchange, bytes, count, head.count, &writer) else { return }
+    outgoingCount = writer.count
+    perform(exchange, slot.pointee.machine.forward())
+  }
+
+  /// The part of the body that came with the head goes behind the head; what follows the body waits for its turn.
+  private func takeEarlyBody(
+    _ exchange: Int32, _ bytes: BytePointer, _ count: Int, _ headCount: Int, _ writer: inout ByteWriter
+  ) -> Bool {
+    let slot = exchanges.slots + Int(exchange)
+    var used = headCount
+    if !slot.pointee.request.isEnded, count > headCount {
+      let piece = StreamRelay.piece(
+        bytes + headCount, count - headCount, reader: &slot.pointee.request, framing: slot.pointee.requestFraming,
+        classes: parser.classes)
+      if let fault = piece.fault {
+        dropInput(slot.pointee.server)
+        refuse(exchange, fault)
+        return false
+      }
+      if !allowBody(exchange, piece.payload) {
+        dropInput(slot.pointee.server)
+        refuse(exchange, .messageTooLarge, .refused)
+        return false
+      }
+      writer.append(piece.start, piece.count)
+      used += piece.consumed
+      slot.pointee.awaitsContinue = false
+    }
+    if slot.pointee.request.isEnded { slot.pointee.awaitsContinue = false }
+    keepRest(slot.pointee.server, bytes, used, count)
+    return true
+  }
+
+  /// Counts content of the request; false when it passes what the route takes.
+  @inline(__always)
+  private func allowBody(_ exchange: Int32, _ payload: Int) -> Bool {
+    let slot = exchanges.slots + Int(exchange)
+    if UInt64(payload) > slot.pointee.bodyAllowance { return false }
+    slot.pointee.bodyAllowance -= UInt64(payload)
+    slot.pointee.record.requestBytes += UInt64(payload)
+    return true
+  }
+
+  /// Performs what the machine decided, in order.
+  func perform(_ exchange: Int32, _ actions: ExchangeActions) {
+    if let cause = actions.cause { exchanges.slots[Int(exchange)].record.cause = cause }
+    perform(exchange, actions.first, actions.error)
+    if actions.second == .none { return }
+    perform(exchange, actions.second, actions.error)
+    if actions.third == .none { return }
+    perform(exchange, actions.third, actions.error)
+  }
+
+  private func perform(_ exchange: Int32, _ action: ExchangeAction, _ error: ErrorCode?) {
+    switch action {
+    case .none: break
+    case .dial: dial(exchange)
+    case .reply: reply(exchange, error ?? .internalError)
+    case .releaseClient: releaseClient(exchange)
+    case .closeClient: closeClient(exchange)
+    case .cutServer: cutServer(exchange)
+    case .finish: finish(exchange)
+    }
+  }
+
+  /// Gets a connection to the next endpoint: an idle one, or a new one. The request waits in `outgoing` or, after a failed
+  /// try, in the exchange.
+  private func dial(_ exchange: Int32) {
+    let slot = exchanges.slots + Int(exchange)
+    let row = rows.services.services[Int(slot.pointee.service)]
+    let endpoint = row.firstEndpoint + slot.pointee.nextEndpoint
+    slot.pointee.nextEndpoint = (slot.pointee.nextEndpoint + 1) % row.endpointCount
+    slot.pointee.attempts += 1
+    slot.pointee.record.attempts = slot.pointee.attempts
+    slot.pointee.record.endpoint = rows.services.endpoints[Int(endpoint)].name
+    while true {
+      let idle = pool.take(endpoint: endpoint)
+      if idle < 0 { break }
+      let connection = connections.slots + Int(idle)
+      connection.pointee.role = .clientExchange
+      connection.pointee.exchange = exchange
+      slot.pointee.client = idle
+      if connection.pointee.isReadable || connection.pointee.peerEnded || !sendRequest(exchange) {
+        // It went stale while it was idle and nothing of the request has left: that is no failed try.
+        closeClient(exchange)
+        continue
+      }
+      requestBegan(exchange)
+      return
+    }
+    connect(exchange, endpoint, row)
+  }
+
+  /// Opens a connection to an endpoint. It is usually still on its way when this returns.
+  private func connect(_ exchange: Int32, _ endpoint: Int32, _ row: ServiceRow) {
+    let slot = exchanges.slots + Int(exchange)
+    let address = rows.services.endpoints[Int(endpoint)].address
+    let type = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
+    let fd = socket(address.isIPv6 ? AF_INET6 : AF_INET, type, 0)
+    guard fd >= 0 else {
+      connectFailed(exchange)
+      return
+    }
+    Syscall.setNoDelay(fd)
+    let result = address.withKernelForm { Glibc.connect(fd, $0, $1) }
+    let error = errno
+    let client = result == 0 || error == EINPROGRESS ? open(fd, role: .clientConnecting) : -1
+    guard client >= 0 else {
+      _ = close(fd)
+      connectFailed(exchange)
+      return
+    }
+    let connection = connections.slots + Int(client)
+    connection.pointee.exchange = exchange
+    connection.pointee.endpoint = endpoint
+    slot.pointee.client = client
+    if slot.pointee.held.block == nil, !buffers.append(&slot.pointee.held, outgoing, outgoingCount) {
+      connectFailed(exchange)
+      return
+    }
+    wheel.arm(client, clock.milliseconds + row.connectMilliseconds)
+  }
+
+  /// The kernel says how connecting ended.
+  private func finishConnect(_ index: Int32) {
+    let connection = connections.slots + Int(index)
+    let exchange = connection.pointee.exchange
+    if connection.pointee.isBroken || Syscall.socketError(connection.pointee.fd) != 0 {
+      connectFailed(exchange)
+      return
+    }
+    guard connection.pointee.isWritable else { return }
+    connection.pointee.role = .clientExchange
+    if sendRequest(exchange) { requestBegan(exchange) } else { connectFailed(exchange) }
+  }
+
+  func connectFailed(_ exchange: Int32) {
+    let slot = exchanges.slots + Int(exchange)
+    let row = rows.services.services[Int(slot.pointee.service)]
+    let tries = min(Int(row.endpointCount), Limits.connectAttemptsMax)
+    perform(exchange, slot.pointee.machine.connectFailed(mayRetry: Int(slot.pointee.attempts) < tries))
+  }
+
+  /// Hands the request to the connection; false when the connection is dead and nothing of it has left.
+  private func sendRequest(_ exchange: Int32) -> Bool {
+    let slot = exchanges.slots + Int(exchange)
+    let client = slot.pointee.client
+    connections.slots[Int(client)].isWritable = true
+    guard let block = slot.pointee.held.block else { return send(client, outgoing, outgoingCount) }
+    let sent = send(client, block + Int(slot.pointee.held.start), slot.pointee.held.count)
+    if sent { buffers.giveBack(&slot.pointee.held) }
+    return sent
+  }
+
+  private func requestBegan(_ exchange: Int32) {
+    let slot = exchanges.slots + Int(exchange)
+    slot.pointee.record.sent = clock.monotonic
+    perform(exchange, slot.pointee.machine.connected(requestEnded: slot.pointee.request.isEnded))
+    if slot.pointee.request.isEnded {
+      armHead(exchange)
+    } else {
+      let server = slot.pointee.server
+      armUpload(exchange)
+      if slot.pointee.awaitsContinue {
+        slot.pointee.awaitsContinue = false
+        let line: StaticString = "HTTP/1.1 100 Continue\r\n\r\n"
+        if !send(server, line.utf8Start, line.utf8CodeUnitCount) {
+          perform(exchange, slot.pointee.machine.clientLeft())
+          return
+        }
+      }
+      if connections.slots[Int(server)].isReadable { markReady(server) }
+    }
+    checkClientLeft(exchange)
+  }
+
+  // MARK: The client's side of a running exchange
+
+  private func serveServer(_ index: Int32) {
+    let connection = connections.slots + Int(index)
+    let exchange = connection.pointee.exchange
+    let slot = exchanges.slots + Int(exchange)
+    if connection.pointee.isBroken {
+      perform(exchange, slot.pointee.machine.clientLeft())
+      return
+    }
+    if connection.pointee.isWritable, !connection.pointee.output.isEmpty {
+      guard flushServer(index, exchange) else { return }
+    }
+    if checkClientLeft(exchange) { return }
+    switch slot.pointee.machine.state {
+    case .requesting, .duplex: if connection.pointee.isReadable { relayRequest(exchange) }
+    case .deciding, .connecting, .awaiting, .responding, .flushing, .ended: break
+    }
+  }
+
+  /// Writes what waits for the client; false when that ended the exchange.
+  private func flushServer(_ index: Int32, _ exchange: Int32) -> Bool {
+    let slot = exchanges.slots + Int(exchange)
+    guard flush(index) else {
+      perform(exchange, slot.pointee.machine.clientLeft())
+      return false
+    }
+    let unsent = connections.slots[Int(index)].output.count
+    if unsent == 0, slot.pointee.machine.state == .flushing {
+      perform(exchange, slot.pointee.machine.flushed())
+      return false
+    }
+    armDownload(exchange)
+    if unsent <= Limits.unsentLow { resume(slot.pointee.client) }
+    return true
+  }
+
+  /// A client that has closed its sending side is gone, unless the route says that it waits; true when that ended the
+  /// exchange. While its body is being read the end shows there.
+  @discardableResult
+  private func checkClientLeft(_ exchange: Int32) -> Bool {
+    let slot = exchanges.slots + Int(exchange)
+    let server = connections.slots + Int(slot.pointee.server)
+    if !server.pointee.peerEnded || slot.pointee.toleratesFin || !slot.pointee.request.isEnded { return false }
+    switch slot.pointee.machine.state {
+    case .connecting, .requesting, .awaiting, .duplex, .responding:
+      perform(exchange, slot.pointee.machine.clientLeft())
+      return true
+    case .deciding, .flushing, .ended: return false
+    }
+  }
+
+  /// One read of the request's body goes to the service.
+  private func relayRequest(_ exchange: Int32) {
+    let slot = exchanges.slots + Int(exchange)
+    let (server, client) = (slot.pointee.server, slot.pointee.client)
+    let connection = connections.slots + Int(server)
+    if connections.slots[Int(client)].output.count > Limits.unsentHigh { return }
+    var count = 0
+    switch Syscall.read(connection.pointee.fd, scratch, Limits.readBytes) {
+    case .bytes(let read):
+      count = read
+      if read < Limits.readBytes, !connection.pointee.peerEnded { connection.pointee.isReadable = false }
+    case .wouldBlock:
+      connection.pointee.isReadable = false
+      return
+    case .ended, .failed:
+      perform(exchange, slot.pointee.machine.clientLeft())
+      return
+    }
+    let piece = StreamRelay.piece(
+      scratch, count, reader: &slot.pointee.request, framing: slot.pointee.requestFraming, classes: parser.classes)
+    if let fault = piece.fault {
+      replyDetail.message = fault.row.message
+      perform(exchange, slot.pointee.machine.requestBroken(fault.row.code))
+      return
+    }
+    if !allowBody(exchange, piece.payload) {
+      perform(exchange, slot.pointee.machine.requestBroken(.messageTooLarge))
+      return
+    }
+    keepRest(server, scratch, piece.consumed, count)
+    guard send(client, piece.start, piece.count) else {
+      perform(exchange, slot.pointee.machine.upstreamFailed())
+      return
+    }
+    if piece.isEnded {
+      perform(exchange, slot.pointee.machine.requestEnded())
+      requestWasSent(exchange)
+    } else {
+      armUpload(exchange)
+      if connection.pointee.isReadable { markReady(server) }
+    }
+  }
+}

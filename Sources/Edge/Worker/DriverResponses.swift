@@ -1,0 +1,378 @@
+// The way back: the service's answer is read, its head written anew, its body relayed, and the exchange ends. Continues
+// Driver.swift.
+
+import CLinux
+import Glibc
+
+extension Worker {
+  // MARK: The service's side of a running exchange
+
+  /// Something happened on a connection to a service.
+  func serveClient(_ index: Int32) {
+    let connection = connections.slots + Int(index)
+    let exchange = connection.pointee.exchange
+    let slot = exchanges.slots + Int(exchange)
+    if connection.pointee.isWritable, !connection.pointee.output.isEmpty {
+      if !flush(index) {
+        // What the service already answered still counts: it may have refused the rest of the request.
+        connection.pointee.output.start = connection.pointee.output.end
+        buffers.giveBack(&connection.pointee.output)
+        connection.pointee.isReadable = true
+      } else if connection.pointee.output.count <= Limits.unsentLow {
+        resumeUpload(exchange)
+      }
+    }
+    if !connection.pointee.isReadable || connection.pointee.isPaused { return }
+    switch slot.pointee.machine.state {
+    case .requesting, .awaiting: readResponse(exchange)
+    case .duplex, .responding: relayResponse(exchange)
+    case .deciding, .connecting, .flushing, .ended: break
+    }
+  }
+
+  /// Reads until the response's head is complete.
+  private func readResponse(_ exchange: Int32) {
+    let slot = exchanges.slots + Int(exchange)
+    let client = slot.pointee.client
+    let connection = connections.slots + Int(client)
+    var bytes = scratch
+    var count = 0
+    switch Syscall.read(connection.pointee.fd, scratch, Limits.readBytes) {
+    case .bytes(let read):
+      count = read
+      if read < Limits.readBytes, !connection.pointee.peerEnded { connection.pointee.isReadable = false }
+    case .wouldBlock:
+      connection.pointee.isReadable = false
+      return
+    case .ended, .failed:
+      perform(exchange, slot.pointee.machine.upstreamFailed())
+      return
+    }
+    if !connection.pointee.input.isEmpty {
+      guard buffers.append(&connection.pointee.input, scratch, count), let block = connection.pointee.input.block else {
+        perform(exchange, slot.pointee.machine.upstreamFailed())
+        return
+      }
+      bytes = block + Int(connection.pointee.input.start)
+      count = connection.pointee.input.count
+    }
+    parseResponse(exchange, bytes, count)
+  }
+
+  private func parseResponse(_ exchange: Int32, _ first: BytePointer, _ firstCount: Int) {
+    let slot = exchanges.slots + Int(exchange)
+    let connection = connections.slots + Int(slot.pointee.client)
+    var (bytes, count) = (first, firstCount)
+    var head = ResponseHead()
+    while true {
+      switch parser.readResponse(bytes, count, limits: rows.headLimits, toHead: slot.pointee.isToHead, into: &head) {
+      case .refused:
+        perform(exchange, slot.pointee.machine.upstreamFailed())
+        return
+      case .incomplete:
+        guard stash(slot.pointee.client, bytes, count) else {
+          perform(exchange, slot.pointee.machine.upstreamFailed())
+          return
+        }
+        if connection.pointee.isReadable { markReady(slot.pointee.client) }
+        return
+      case .complete: break
+      }
+      if head.status >= 200 { break }
+      // Interim responses are between the service and Edge; 101 was not asked for.
+      slot.pointee.interimResponses += 1
+      if head.status == 101 || Int(slot.pointee.interimResponses) > Limits.interimResponsesMax {
+        perform(exchange, slot.pointee.machine.upstreamFailed())
+        return
+      }
+      bytes += head.count
+      count -= head.count
+      if count == 0 {
+        buffers.giveBack(&connection.pointee.input)
+        if connection.pointee.isReadable { markReady(slot.pointee.client) }
+        return
+      }
+    }
+    beginResponse(exchange, head, bytes, count)
+  }
+
+  /// Writes the head for the client and, behind it, as much of the body as came with it.
+  private func beginResponse(_ exchange: Int32, _ head: ResponseHead, _ bytes: BytePointer, _ count: Int) {
+    let slot = exchanges.slots + Int(exchange)
+    let client = slot.pointee.client
+    slot.pointee.record.answered = clock.monotonic
+    slot.pointee.record.status = head.status
+    slot.pointee.keepsClient = head.keepAlive
+    slot.pointee.response = BodyReader(head.framing)
+    slot.pointee.responseFraming = framing(of: head, exchange)
+    if slot.pointee.responseFraming == .untilClose || !slot.pointee.request.isEnded || isDraining {
+      slot.pointee.keepsServer = false
+    }
+    let received = ReceivedHead(bytes: UnsafePointer(bytes), table: parser.table)
+    var writer = ByteWriter(base: outgoing, capacity: Limits.scratchBytes)
+    writer.appendResponse(
+      head, received, framing: slot.pointee.responseFraming, connection: connectionField(exchange),
+      requestID: UnsafePointer(text(of: exchange) + RecordText.requestIDOffset), requestIDCount: Int(slot.pointee.record.requestIDCount))
+    var body = bytes + head.count
+    let rest = count - head.count
+    if connections.slots[Int(client)].input.block != nil {
+      // A piece may grow by its framing; the scratch area has the room for that.
+      memmove(scratch, body, rest)
+      body = scratch
+      buffers.giveBack(&connections.slots[Int(client)].input)
+    }
+    let piece = StreamRelay.piece(
+      body, rest, reader: &slot.pointee.response, framing: slot.pointee.responseFraming, classes: parser.classes)
+    if writer.overflowed || piece.fault != nil {
+      perform(exchange, slot.pointee.machine.upstreamFailed())
+      return
+    }
+    if rest > 0 { writer.append(piece.start, piece.count) }
+    if piece.consumed < rest { slot.pointee.keepsClient = false }
+    slot.pointee.record.responseBytes += UInt64(piece.payload)
+    perform(exchange, slot.pointee.machine.responseBegan())
+    guard send(slot.pointee.server, outgoing, writer.count) else {
+      perform(exchange, slot.pointee.machine.clientLeft())
+      return
+    }
+    afterPiece(exchange)
+  }
+
+  /// How the response's body is framed for the client.
+  private func framing(of head: ResponseHead, _ exchange: Int32) -> WrittenFraming {
+    let slot = exchanges.slots + Int(exchange)
+    switch head.framing {
+    case .length(let length): return .length(length)
+    case .chunked, .untilClose: return slot.pointee.isVersion10 ? .untilClose : .chunked
+    case .none:
+      // Answers to HEAD and 304 say how long the content would be.
+      guard slot.pointee.isToHead || head.status == 304, let length = parser.givenContentLength else { return .none }
+      return .length(length)
+    }
+  }
+
+  func connectionField(_ exchange: Int32) -> WrittenConnection {
+    let slot = exchanges.slots + Int(exchange)
+    if !slot.pointee.keepsServer { return .close }
+    return slot.pointee.isVersion10 ? .keepAlive : .implied
+  }
+
+  /// One read of the response's body goes to the client.
+  private func relayResponse(_ exchange: Int32) {
+    let slot = exchanges.slots + Int(exchange)
+    let connection = connections.slots + Int(slot.pointee.client)
+    var count = 0
+    switch Syscall.read(connection.pointee.fd, scratch, Limits.readBytes) {
+    case .bytes(let read):
+      count = read
+      if read < Limits.readBytes, !connection.pointee.peerEnded { connection.pointee.isReadable = false }
+    case .wouldBlock:
+      connection.pointee.isReadable = false
+      return
+    case .ended:
+      endWithConnection(exchange)
+      return
+    case .failed:
+      perform(exchange, slot.pointee.machine.upstreamFailed())
+      return
+    }
+    let piece = StreamRelay.piece(
+      scratch, count, reader: &slot.pointee.response, framing: slot.pointee.responseFraming, classes: parser.classes)
+    if piece.fault != nil {
+      perform(exchange, slot.pointee.machine.upstreamFailed())
+      return
+    }
+    if piece.consumed < count { slot.pointee.keepsClient = false }
+    slot.pointee.record.responseBytes += UInt64(piece.payload)
+    guard send(slot.pointee.server, piece.start, piece.count) else {
+      perform(exchange, slot.pointee.machine.clientLeft())
+      return
+    }
+    afterPiece(exchange)
+  }
+
+  /// The service closed: the end of a body that has no other end, else a cut.
+  private func endWithConnection(_ exchange: Int32) {
+    let slot = exchanges.slots + Int(exchange)
+    if !slot.pointee.response.endsWithConnection {
+      perform(exchange, slot.pointee.machine.upstreamFailed())
+      return
+    }
+    slot.pointee.keepsClient = false
+    if slot.pointee.responseFraming == .chunked,
+      !send(slot.pointee.server, ChunkWriter.last.utf8Start, ChunkWriter.last.utf8CodeUnitCount)
+    {
+      perform(exchange, slot.pointee.machine.clientLeft())
+      return
+    }
+    responseEnded(exchange)
+  }
+
+  /// A piece is with the client's connection: is that all, does the service have more, must it wait?
+  private func afterPiece(_ exchange: Int32) {
+    let slot = exchanges.slots + Int(exchange)
+    if slot.pointee.response.isEnded {
+      responseEnded(exchange)
+      return
+    }
+    let client = slot.pointee.client
+    let connection = connections.slots + Int(client)
+    armDownload(exchange)
+    if connections.slots[Int(slot.pointee.server)].output.count > Limits.unsentHigh {
+      connection.pointee.isPaused = true
+      wheel.arm(client, TimerWheel.never)
+      return
+    }
+    let service = rows.services.services[Int(slot.pointee.service)]
+    wheel.arm(client, clock.milliseconds + service.idleMilliseconds)
+    if connection.pointee.isReadable { markReady(client) }
+  }
+
+  private func responseEnded(_ exchange: Int32) {
+    let slot = exchanges.slots + Int(exchange)
+    let connection = connections.slots + Int(slot.pointee.client)
+    let reusable = slot.pointee.keepsClient && connection.pointee.output.isEmpty && !connection.pointee.peerEnded
+    perform(exchange, slot.pointee.machine.responseEnded(reusable: reusable && !isDraining))
+    flushOrWait(exchange)
+  }
+
+  /// The last bytes are with the client's connection: the exchange ends when its socket has taken them.
+  func flushOrWait(_ exchange: Int32) {
+    let slot = exchanges.slots + Int(exchange)
+    if connections.slots[Int(slot.pointee.server)].output.isEmpty {
+      perform(exchange, slot.pointee.machine.flushed())
+    } else {
+      armDownload(exchange)
+    }
+  }
+
+  // MARK: The end
+
+  /// The connection to the service goes back to the pool.
+  func releaseClient(_ exchange: Int32) {
+    let slot = exchanges.slots + Int(exchange)
+    let client = slot.pointee.client
+    let service = rows.services.services[Int(slot.pointee.service)]
+    guard pool.put(client, limit: service.poolSize) else {
+      closeClient(exchange)
+      return
+    }
+    slot.pointee.client = -1
+    let connection = connections.slots + Int(client)
+    connection.pointee.role = .clientIdle
+    connection.pointee.exchange = -1
+    connection.pointee.wasUsed = true
+    connection.pointee.isPaused = false
+    wheel.arm(client, clock.milliseconds + service.poolIdleMilliseconds)
+    if connection.pointee.isReadable { markReady(client) }
+  }
+
+  func closeClient(_ exchange: Int32) {
+    let slot = exchanges.slots + Int(exchange)
+    if slot.pointee.client < 0 { return }
+    closeConnection(slot.pointee.client)
+    slot.pointee.client = -1
+  }
+
+  /// The client must see that its response is not whole: a missing last chunk or too few bytes tell it, and where only the
+  /// end of the connection would, the connection is reset instead of ended.
+  func cutServer(_ exchange: Int32) {
+    let slot = exchanges.slots + Int(exchange)
+    let server = slot.pointee.server
+    if server < 0 { return }
+    if slot.pointee.responseFraming == .untilClose { Syscall.setResetOnClose(connections.slots[Int(server)].fd) }
+    closeConnection(server)
+    slot.pointee.server = -1
+  }
+
+  /// Writes the record and frees the slot; the client's connection goes on to its next request, or ends.
+  func finish(_ exchange: Int32) {
+    let slot = exchanges.slots + Int(exchange)
+    slot.pointee.record.end = clock.monotonic
+    pushRecord(exchange)
+    counters.add(-1, to: .runningExchanges, worker: index)
+    counters.add(1, to: .exchanges, worker: index)
+    let server = slot.pointee.server
+    let keeps = slot.pointee.keepsServer && slot.pointee.request.isEnded && !isDraining
+    let isRead = slot.pointee.request.isEnded
+    buffers.giveBack(&slot.pointee.held)
+    exchanges.give(exchange)
+    if server < 0 { return }
+    let connection = connections.slots + Int(server)
+    connection.pointee.exchange = -1
+    connection.pointee.role = .serverIdle
+    connection.pointee.wasUsed = true
+    if keeps {
+      wheel.arm(server, clock.milliseconds + rows.idleMilliseconds)
+      if connection.pointee.isReadable || !connection.pointee.input.isEmpty { markReady(server) }
+    } else if isRead, connection.pointee.input.isEmpty, !connection.pointee.isReadable {
+      closeConnection(server)
+    } else {
+      startLinger(server)
+    }
+  }
+
+  // MARK: Answers of Edge itself
+
+  /// Refuses for a fault in what the client sent; the connection ends with the answer.
+  func refuse(_ exchange: Int32, _ fault: HeadFault) {
+    exchanges.slots[Int(exchange)].keepsServer = false
+    replyDetail.message = fault.row.message
+    refuse(exchange, fault.row.code, .clientError)
+  }
+
+  /// Refuses before anything was sent anywhere.
+  func refuse(_ exchange: Int32, _ code: ErrorCode, _ cause: EndCause) {
+    perform(exchange, exchanges.slots[Int(exchange)].machine.refused(code, cause))
+  }
+
+  /// Writes an error as the client's answer.
+  func reply(_ exchange: Int32, _ code: ErrorCode) {
+    let row = code.row
+    let detail = replyDetail
+    replyDetail = ReplyDetail()
+    let context = replyContext(exchange, allowed: detail.allowed)
+    var body = ByteWriter(base: scratch, capacity: Limits.readBytes)
+    body.appendErrorBody(row, message: detail.message ?? row.message, context)
+    sendReply(exchange, status: row.status, reason: row.reason, contentType: "application/json", body, context)
+  }
+
+  /// A built-in endpoint answers.
+  func answerBuiltin(_ exchange: Int32, _ builtin: Int32) {
+    let slot = exchanges.slots + Int(exchange)
+    var body = ByteWriter(base: scratch, capacity: Limits.readBytes)
+    let facts = BuiltinFacts(counters: counters, wall: clock.wall)
+    let answer = shared.builtins.rows[Int(builtin)](&body, facts)
+    perform(exchange, slot.pointee.machine.replied(.completed))
+    sendReply(
+      exchange, status: answer.status, reason: answer.reason, contentType: answer.contentType, body,
+      replyContext(exchange, allowed: 0))
+  }
+
+  private func replyContext(_ exchange: Int32, allowed: UInt16) -> ReplyContext {
+    let slot = exchanges.slots + Int(exchange)
+    // A body that is not read to its end cannot be told from the next request.
+    if !slot.pointee.request.isEnded || isDraining { slot.pointee.keepsServer = false }
+    return ReplyContext(
+      requestID: UnsafePointer(text(of: exchange) + RecordText.requestIDOffset),
+      requestIDCount: Int(slot.pointee.record.requestIDCount), wall: clock.wall, connection: connectionField(exchange),
+      isToHead: slot.pointee.isToHead, allowed: allowed)
+  }
+
+  private func sendReply(
+    _ exchange: Int32, status: UInt16, reason: StaticString, contentType: StaticString, _ body: ByteWriter,
+    _ context: ReplyContext
+  ) {
+    let slot = exchanges.slots + Int(exchange)
+    slot.pointee.record.status = status
+    slot.pointee.record.responseBytes = context.isToHead ? 0 : UInt64(body.count)
+    var writer = ByteWriter(base: outgoing, capacity: Limits.scratchBytes)
+    writer.appendReply(
+      status: status, reason: reason, contentType: contentType, body: body.base, bodyCount: body.count, context)
+    if send(slot.pointee.server, outgoing, writer.count) {
+      flushOrWait(exchange)
+    } else {
+      perform(exchange, slot.pointee.machine.clientLeft())
+    }
+  }
+}

@@ -1,0 +1,144 @@
+// Parts of the driver that prepare and describe: a fresh exchange slot, the request's host and id, where it came from, and
+// the answers Edge writes itself.
+
+import Glibc
+
+/// What a reply says beyond its error code.
+struct ReplyDetail: BitwiseCopyable {
+  /// Closer than the code's own message.
+  var message: StaticString?
+  /// Bits of the methods for an Allow field.
+  var allowed: UInt16 = 0
+}
+
+/// The host of a request.
+struct RequestHost: BitwiseCopyable {
+  /// For routing: without port, brackets and trailing dot. Empty when HTTP/1.0 named none.
+  var name: UnsafePointer<UInt8>
+  var nameCount: Int
+  /// As it was given, port included.
+  var text: UnsafePointer<UInt8>
+  var textCount: Int
+}
+
+extension Worker {
+  /// Fills a fresh slot; nothing of its last owner may remain.
+  func prepare(_ exchange: Int32, _ server: Int32, _ head: RequestHead) {
+    let slot = exchanges.slots + Int(exchange)
+    let connection = connections.slots + Int(server)
+    slot.pointee.machine = ExchangeMachine()
+    slot.pointee.server = server
+    slot.pointee.client = -1
+    slot.pointee.route = -1
+    slot.pointee.service = -1
+    slot.pointee.attempts = 0
+    slot.pointee.nextEndpoint = 0
+    slot.pointee.isVersion10 = head.isVersion10
+    slot.pointee.isToHead = head.method == .head
+    slot.pointee.keepsServer = head.keepAlive && !isDraining
+    slot.pointee.awaitsContinue = head.expectsContinue
+    slot.pointee.toleratesFin = false
+    slot.pointee.keepsClient = false
+    slot.pointee.interimResponses = 0
+    slot.pointee.request = BodyReader(head.framing)
+    slot.pointee.response = BodyReader(.none)
+    slot.pointee.requestFraming = .none
+    slot.pointee.responseFraming = .none
+    slot.pointee.bodyAllowance = 0
+    slot.pointee.held = .none
+    var record = ExchangeRecord()
+    record.id = ULID(wall: clock.wall, random: &random)
+    record.client = connection.pointee.address
+    record.listener = rows.listenerNames[Int(connection.pointee.listener)]
+    record.method = head.method
+    record.worker = UInt8(index)
+    record.generation = rows.generation
+    record.startWall = clock.wall
+    record.start = clock.monotonic
+    var writer = ByteWriter(base: text(of: exchange) + RecordText.requestIDOffset, capacity: Limits.requestIDBytes)
+    writer.append(record.id)
+    record.requestIDCount = UInt16(writer.count)
+    slot.pointee.record = record
+  }
+
+  /// Keeps what the log and the answer will tell: path, host and request id.
+  func noteText(_ exchange: Int32, _ received: ReceivedHead, _ head: RequestHead, _ target: RequestTarget) {
+    let slot = exchanges.slots + Int(exchange)
+    let area = text(of: exchange)
+    let pathCount = min(target.pathCount, Limits.recordPathBytes)
+    memcpy(area + RecordText.pathOffset, target.path, pathCount)
+    slot.pointee.record.pathCount = UInt16(pathCount)
+    let host = target.authorityCount > 0 ? target.authority : received.bytes + Int(head.host.start)
+    let hostCount = min(target.authorityCount > 0 ? target.authorityCount : Int(head.host.count), Limits.recordHostBytes)
+    memcpy(area + RecordText.hostOffset, host, hostCount)
+    slot.pointee.record.hostCount = UInt16(hostCount)
+    guard rows.trusts(slot.pointee.record.client), let given = received.value(of: .requestID) else { return }
+    // A peer that may speak for others may have named the request already.
+    guard given.count > 0, given.count <= Limits.requestIDBytes else { return }
+    for place in 0..<given.count where !parser.classes.has(given.start[place], .unreserved) { return }
+    memcpy(area + RecordText.requestIDOffset, given.start, given.count)
+    slot.pointee.record.requestIDCount = UInt16(given.count)
+  }
+
+  /// The one host that the request is for. An absolute target and the Host field must agree (RFC 9112 section 3.2.2).
+  func hostOf(_ head: RequestHead, _ received: ReceivedHead, _ target: RequestTarget) throws(HeadFault) -> RequestHost {
+    let field = received.bytes + Int(head.host.start)
+    let fieldCount = Int(head.host.count)
+    let hasField = received.value(of: .host) != nil
+    if !hasField, target.authorityCount == 0 {
+      return RequestHost(name: field, nameCount: 0, text: field, textCount: 0)
+    }
+    var (text, textCount) = (field, fieldCount)
+    if target.authorityCount > 0 {
+      (text, textCount) = (target.authority, target.authorityCount)
+      if hasField, !sameAuthority(text, textCount, field, fieldCount) { throw .hostMismatch }
+    }
+    guard let range = targets.hostName(text, textCount) else { throw .badHost }
+    if text[0] == 0x5b {
+      return RequestHost(name: text + 1, nameCount: Int(range.count) - 2, text: text, textCount: textCount)
+    }
+    return RequestHost(name: text, nameCount: Int(range.count), text: text, textCount: textCount)
+  }
+
+  /// Equality of authorities without regard to case; a default port may stand on one side only.
+  private func sameAuthority(
+    _ left: UnsafePointer<UInt8>, _ leftCount: Int, _ right: UnsafePointer<UInt8>, _ rightCount: Int
+  ) -> Bool {
+    func withoutDefaultPort(_ bytes: UnsafePointer<UInt8>, _ count: Int) -> Int {
+      if count > 3, equalBytes(bytes + count - 3, StaticBytes(":80").start, 3) { return count - 3 }
+      return count
+    }
+    let count = withoutDefaultPort(left, leftCount)
+    if count != withoutDefaultPort(right, rightCount) { return false }
+    for place in 0..<count where foldCase(left[place]) != foldCase(right[place]) { return false }
+    return true
+  }
+
+  /// Calls `body` with the description of where a request came from.
+  @inline(__always)
+  func withSender(_ exchange: Int32, _ host: RequestHost, _ body: (Sender) -> Void) {
+    let slot = exchanges.slots + Int(exchange)
+    let address = slot.pointee.record.client
+    var writer = ByteWriter(base: addressText, capacity: Worker.addressTextBytes)
+    writer.append(host: address)
+    body(
+      Sender(
+        address: UnsafePointer(addressText), addressCount: writer.count, isIPv6: address.isIPv6,
+        isTrusted: rows.trusts(address), host: host.text, hostCount: host.textCount,
+        requestID: UnsafePointer(text(of: exchange) + RecordText.requestIDOffset),
+        requestIDCount: Int(slot.pointee.record.requestIDCount)))
+  }
+
+  /// Reads past the part of a body that came with its head, when Edge answers by itself: the connection can go on if that
+  /// is all of it.
+  func discardEarlyBody(_ exchange: Int32, _ bytes: BytePointer, _ count: Int, _ headCount: Int) {
+    let slot = exchanges.slots + Int(exchange)
+    let step = slot.pointee.request.read(bytes + headCount, count - headCount, parser.classes)
+    if step.fault != nil {
+      slot.pointee.keepsServer = false
+      dropInput(slot.pointee.server)
+    } else {
+      keepRest(slot.pointee.server, bytes, headCount + step.consumed, count)
+    }
+  }
+}

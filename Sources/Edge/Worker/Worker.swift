@@ -1,0 +1,372 @@
+// A worker: one thread with its own loop, slots, buffers and connections. This file is the turn of the loop and the life of
+// slots; what happens to an exchange stands in Driver.swift. Nothing here is shared with other workers but what
+// `WorkerShared` holds.
+
+import CLinux
+import Glibc
+import Synchronization
+
+/// What all workers of a process share.
+final class WorkerShared: Sendable {
+  let tables: Tables
+  let listeners: [ListenerSocket]
+  let builtins: BuiltinTable
+  let counters: Counters
+  let log: Log
+  let inboxes: [Inbox]
+  /// Slots per worker, from the limit of descriptors.
+  let connectionsPerWorker: Int
+
+  init(
+    tables: Tables, listeners: [ListenerSocket], builtins: BuiltinTable, counters: Counters, log: Log, inboxes: [Inbox],
+    connectionsPerWorker: Int
+  ) {
+    self.tables = tables
+    self.listeners = listeners
+    self.builtins = builtins
+    self.counters = counters
+    self.log = log
+    self.inboxes = inboxes
+    self.connectionsPerWorker = connectionsPerWorker
+  }
+}
+
+/// One worker. Made on the control thread, then used by its own thread alone.
+final class Worker {
+  let index: Int
+  let shared: WorkerShared
+  let rows: TableRows
+  let counters: Counters
+  let arena = Arena()
+  private let inbox: Inbox
+  private let poller: Poller
+  private let logRing: Ring<LogCell>
+
+  var clock = Clock()
+  var random = Random()
+  var connections: Slab<Connection>
+  var exchanges: Slab<Exchange>
+  var wheel: TimerWheel
+  var buffers = BufferPool()
+  var pool: ConnectionPool
+  var parser: HTTP1Parser
+  let targets: RequestTargetReader
+  /// Text that goes with each exchange's record.
+  private let texts: BytePointer
+  /// Where sockets are read into; `Limits.readHeadroom` stands free in front.
+  let scratch: BytePointer
+  /// Where heads, replies and first pieces are written.
+  let outgoing: BytePointer
+  /// How much of `outgoing` is the request that `dial` is about to send.
+  var outgoingCount = 0
+  /// Where a client's address is written out.
+  let addressText: BytePointer
+  static let addressTextBytes = 64
+  /// What the next reply says beyond its code.
+  var replyDetail = ReplyDetail()
+
+  /// Slots that have more to do than their share of a turn.
+  private var ready: UnsafeMutablePointer<UInt64>
+  private var nextReady: UnsafeMutablePointer<UInt64>
+  private var readyCount = 0
+
+  private(set) var isDraining = false
+  private var isStopped = false
+  private var drainDeadline = TimerWheel.never
+  private var acceptsAgainAt = TimerWheel.never
+
+  private static let inboxTag = UInt64.max
+  private static let listenerTagBase = UInt64.max - 1_024
+
+  /// nil when the kernel refuses memory or descriptors.
+  init?(index: Int, shared: WorkerShared) {
+    guard let poller = Poller(), let connections = Slab<Connection>(capacity: shared.connectionsPerWorker),
+      let exchanges = Slab<Exchange>(capacity: shared.connectionsPerWorker),
+      let texts = Pages.map(bytes: shared.connectionsPerWorker * RecordText.bytes),
+      let scratch = Pages.map(bytes: Limits.scratchBytes), let outgoing = Pages.map(bytes: Limits.scratchBytes),
+      let ready = Pages.map(bytes: shared.connectionsPerWorker * 8),
+      let nextReady = Pages.map(bytes: shared.connectionsPerWorker * 8)
+    else { return nil }
+    self.index = index
+    self.shared = shared
+    self.poller = poller
+    self.connections = connections
+    self.exchanges = exchanges
+    self.texts = texts.bindMemory(to: UInt8.self, capacity: 1)
+    self.scratch = scratch.bindMemory(to: UInt8.self, capacity: Limits.scratchBytes) + Limits.readHeadroom
+    self.outgoing = outgoing.bindMemory(to: UInt8.self, capacity: Limits.scratchBytes)
+    self.ready = ready.bindMemory(to: UInt64.self, capacity: shared.connectionsPerWorker)
+    self.nextReady = nextReady.bindMemory(to: UInt64.self, capacity: shared.connectionsPerWorker)
+    addressText = arena.allocate(UInt8.self, count: Worker.addressTextBytes)
+    rows = shared.tables.rows
+    counters = shared.counters
+    inbox = shared.inboxes[index]
+    logRing = shared.log.ring(worker: index)
+    parser = HTTP1Parser(arena: arena)
+    targets = RequestTargetReader(arena: arena, classes: parser.classes)
+    wheel = TimerWheel(arena: arena, slots: connections.slots, now: clock.milliseconds)
+    pool = ConnectionPool(table: rows.services, slots: connections.slots, arena: arena)
+    guard poller.addWake(inbox.wakeDescriptor, tag: Worker.inboxTag), startListening() else { return nil }
+  }
+
+  // MARK: The turn
+
+  /// The thread: turns until the worker is told to stop.
+  func run() {
+    while !isStopped {
+      let events = poller.wait(waitMilliseconds())
+      clock.update()
+      for event in 0..<events { dispatch(poller[event]) }
+      serveReady()
+      expireTimers()
+      if isDraining { checkDrain() }
+    }
+  }
+
+  private func waitMilliseconds() -> Int32 {
+    if readyCount > 0 { return 0 }
+    let now = Clock.monotonicNow() / 1_000_000
+    var wait = wheel.wait(now)
+    for deadline in [drainDeadline, acceptsAgainAt] where deadline != TimerWheel.never {
+      let left = deadline > now ? Int32(min(deadline - now, 60_000)) : 0
+      wait = wait < 0 ? left : min(wait, left)
+    }
+    return wait
+  }
+
+  @inline(__always)
+  private func dispatch(_ event: PollEvent) {
+    if event.tag >= Worker.listenerTagBase {
+      if event.tag == Worker.inboxTag { readInbox() } else { accept(Int(event.tag - Worker.listenerTagBase)) }
+      return
+    }
+    let handle = Handle(bits: event.tag)
+    let slot = connections.slots + Int(handle.index)
+    if slot.pointee.serial != handle.serial || slot.pointee.role == .free { return }
+    if event.isReadable { slot.pointee.isReadable = true }
+    if event.isWritable { slot.pointee.isWritable = true }
+    if event.peerEnded { slot.pointee.peerEnded = true }
+    if event.isBroken { slot.pointee.isBroken = true }
+    serve(handle.index)
+  }
+
+  /// Puts a connection on the list of those that are served again in the next turn.
+  @inline(__always)
+  func markReady(_ index: Int32) {
+    let slot = connections.slots + Int(index)
+    if slot.pointee.isReady { return }
+    slot.pointee.isReady = true
+    ready[readyCount] = Handle(index: index, serial: slot.pointee.serial).bits
+    readyCount += 1
+  }
+
+  private func serveReady() {
+    if readyCount == 0 { return }
+    let count = readyCount
+    swap(&ready, &nextReady)
+    readyCount = 0
+    for place in 0..<count {
+      let handle = Handle(bits: nextReady[place])
+      let slot = connections.slots + Int(handle.index)
+      if slot.pointee.serial != handle.serial || slot.pointee.role == .free { continue }
+      slot.pointee.isReady = false
+      serve(handle.index)
+    }
+  }
+
+  private func expireTimers() {
+    let now = clock.milliseconds
+    while true {
+      let index = wheel.nextExpired(now)
+      if index < 0 { break }
+      timerExpired(index)
+    }
+    if acceptsAgainAt <= now, !isDraining {
+      acceptsAgainAt = TimerWheel.never
+      _ = startListening()
+    }
+  }
+
+  // MARK: Accepting
+
+  private func startListening() -> Bool {
+    for (place, listener) in shared.listeners.enumerated()
+    where !poller.addListener(listener.fd, tag: Worker.listenerTagBase + UInt64(place)) { return false }
+    return true
+  }
+
+  private func stopListening() { for listener in shared.listeners { poller.remove(listener.fd) } }
+
+  private func accept(_ listener: Int) {
+    if isDraining { return }
+    for _ in 0..<Limits.acceptsPerWake {
+      switch ListenerSocket.accept(shared.listeners[listener].fd) {
+      case .none: return
+      case .skipped: continue
+      case .exhausted:
+        stopListening()
+        acceptsAgainAt = clock.milliseconds + UInt64(Limits.acceptPauseMilliseconds)
+        shared.log.line(
+          .warn, "accept_paused",
+          [("reason", .text("out of file descriptors or memory")), ("worker", .number(index))])
+        return
+      case .connection(let fd, let address):
+        Syscall.setNoDelay(fd)
+        place(fd, UInt8(listener), address)
+      }
+    }
+  }
+
+  /// Keeps a new connection, or hands it to a worker with clearly fewer: one that stays behind by more than a sixteenth.
+  private func place(_ fd: Int32, _ listener: UInt8, _ address: SocketAddress) {
+    let mine = counters.value(.serverConnections, worker: index)
+    var least = index
+    var fewest = mine
+    for other in 0..<counters.workers where other != index {
+      let theirs = counters.value(.serverConnections, worker: other)
+      if theirs < fewest { (least, fewest) = (other, theirs) }
+    }
+    if least != index, fewest + fewest / 16 < mine,
+      shared.inboxes[least].post(.adopt(fd: fd, listener: listener, address: address))
+    {
+      counters.add(1, to: .handedOff, worker: index)
+      return
+    }
+    adopt(fd, listener, address)
+  }
+
+  private func adopt(_ fd: Int32, _ listener: UInt8, _ address: SocketAddress) {
+    let taken = open(fd, role: .serverIdle)
+    guard taken >= 0 else {
+      counters.add(1, to: .refusedConnections, worker: index)
+      _ = close(fd)
+      return
+    }
+    let slot = connections.slots + Int(taken)
+    slot.pointee.listener = listener
+    slot.pointee.address = address
+    slot.pointee.isWritable = true
+    counters.add(1, to: .serverConnections, worker: index)
+    wheel.arm(taken, clock.milliseconds + rows.headMilliseconds)
+    if isDraining { closeConnection(taken) }
+  }
+
+  // MARK: Slots
+
+  /// A slot for a socket, registered with the poller; -1 when there is no slot. The caller still owns the socket then.
+  func open(_ fd: Int32, role: ConnectionRole) -> Int32 {
+    let taken = connections.take()
+    if taken < 0 { return -1 }
+    let slot = connections.slots + Int(taken)
+    slot.pointee.fd = fd
+    slot.pointee.role = role
+    slot.pointee.isReadable = false
+    slot.pointee.isWritable = false
+    slot.pointee.peerEnded = false
+    slot.pointee.isBroken = false
+    slot.pointee.isReady = false
+    slot.pointee.isPaused = false
+    slot.pointee.wasUsed = false
+    slot.pointee.exchange = -1
+    slot.pointee.endpoint = -1
+    slot.pointee.input = .none
+    slot.pointee.output = .none
+    slot.pointee.scanned = 0
+    slot.pointee.lingered = 0
+    wheel.reset(taken)
+    guard poller.addConnection(fd, tag: Handle(index: taken, serial: slot.pointee.serial).bits) else {
+      slot.pointee.role = .free
+      connections.give(taken)
+      return -1
+    }
+    return taken
+  }
+
+  /// Closes the socket and frees the slot.
+  func closeConnection(_ index: Int32) {
+    let slot = connections.slots + Int(index)
+    switch slot.pointee.role {
+    case .serverIdle, .serverHead, .serverExchange, .serverLingering:
+      counters.add(-1, to: .serverConnections, worker: self.index)
+    case .clientIdle: pool.remove(index)
+    case .clientConnecting, .clientExchange, .free: break
+    }
+    _ = close(slot.pointee.fd)
+    buffers.giveBack(&slot.pointee.input)
+    buffers.giveBack(&slot.pointee.output)
+    wheel.remove(index)
+    slot.pointee.role = .free
+    connections.give(index)
+  }
+
+  /// The text area of an exchange's record.
+  @inline(__always)
+  func text(of exchange: Int32) -> BytePointer { texts + Int(exchange) * RecordText.bytes }
+
+  /// Hands the record of an ended exchange to the log writer.
+  func pushRecord(_ exchange: Int32) {
+    guard rows.logsAccess else { return }
+    guard let cell = logRing.reserve() else {
+      counters.add(1, to: .droppedLogLines, worker: index)
+      return
+    }
+    let source = exchanges.slots + Int(exchange)
+    cell.pointee.record = source.pointee.record
+    let target = (UnsafeMutableRawPointer(cell) + LogCell.textOffset).assumingMemoryBound(to: UInt8.self)
+    let from = text(of: exchange)
+    let record = source.pointee.record
+    memcpy(target, from, Int(record.pathCount))
+    memcpy(target + RecordText.hostOffset, from + RecordText.hostOffset, Int(record.hostCount))
+    memcpy(target + RecordText.requestIDOffset, from + RecordText.requestIDOffset, Int(record.requestIDCount))
+    logRing.publish()
+    shared.log.wake()
+  }
+
+  // MARK: Messages and the end
+
+  private func readInbox() {
+    inbox.acknowledge()
+    while let message = inbox.take() {
+      switch message {
+      case .adopt(let fd, let listener, let address): adopt(fd, listener, address)
+      case .drain: startDrain()
+      case .stop: isStopped = true
+      }
+    }
+  }
+
+  /// No new connections; idle ones close, running exchanges finish until the deadline.
+  private func startDrain() {
+    if isDraining { return }
+    isDraining = true
+    drainDeadline = clock.milliseconds + rows.drainMilliseconds
+    acceptsAgainAt = TimerWheel.never
+    stopListening()
+    forEachConnection { index, role in
+      switch role {
+      case .serverIdle, .clientIdle: closeConnection(index)
+      case .free, .serverHead, .serverExchange, .serverLingering, .clientConnecting, .clientExchange: break
+      }
+    }
+  }
+
+  private func checkDrain() {
+    if counters.value(.serverConnections, worker: index) == 0, exchanges.used == 0 {
+      isStopped = true
+      return
+    }
+    if clock.milliseconds < drainDeadline { return }
+    forEachConnection { index, role in
+      switch role {
+      case .serverExchange: drainEnded(index)
+      case .serverIdle, .serverHead, .serverLingering: closeConnection(index)
+      case .free, .clientConnecting, .clientExchange, .clientIdle: break
+      }
+    }
+    isStopped = true
+  }
+
+  private func forEachConnection(_ body: (Int32, ConnectionRole) -> Void) {
+    for index in 0..<connections.everUsed { body(index, connections.slots[Int(index)].role) }
+  }
+}
