@@ -103,7 +103,8 @@ struct ByteWriter: BitwiseCopyable {
     count += bytes
   }
 
-  mutating func append(_ text: String) {
+  /// A text that is not a literal. Its own name, so that a literal never becomes a String on the request path.
+  mutating func append(string text: String) {
     var copy = text
     copy.withUTF8 { bytes in
       if let start = bytes.baseAddress { append(start, bytes.count) }

@@ -1,4 +1,4 @@
-// Comparison and hashing of byte runs. Field names are compared without regard to ASCII case (RFC 9110 section 5.1).
+// Comparison of byte runs. Field names are compared without regard to ASCII case (RFC 9110 section 5.1).
 
 import Glibc
 
@@ -24,18 +24,9 @@ func equalLowered(_ left: UnsafePointer<UInt8>, _ count: Int, _ text: StaticStri
   count == text.utf8CodeUnitCount && equalLowered(left, text.utf8Start, count)
 }
 
-/// FNV-1a over lower-cased bytes: small keys, no adversary (what matters is compared byte by byte after it).
-struct TokenHash: BitwiseCopyable {
-  private(set) var value: UInt32 = 2_166_136_261
-
-  @inline(__always)
-  mutating func add(lowered byte: UInt8) { value = (value ^ UInt32(byte)) &* 16_777_619 }
-
-  /// The hash of a whole token.
-  @inline(__always)
-  static func of(_ bytes: UnsafePointer<UInt8>, _ count: Int) -> UInt32 {
-    var hash = TokenHash()
-    for index in 0..<count { hash.add(lowered: foldCase(bytes[index])) }
-    return hash.value
-  }
+/// Equality without regard to ASCII case, whatever the case of either.
+@inline(__always)
+func equalFolded(_ left: UnsafePointer<UInt8>, _ right: UnsafePointer<UInt8>, _ count: Int) -> Bool {
+  for index in 0..<count where foldCase(left[index]) != foldCase(right[index]) { return false }
+  return true
 }

@@ -63,7 +63,7 @@ final class Log: Sendable {
       writer.append("{\"time\":\"")
       writer.append(timestamp: Clock.wallNow())
       writer.append("\",\"level\":\"")
-      writer.append(severity.rawValue)
+      writer.append(string: severity.rawValue)
       writer.append("\",\"event\":\"")
       writer.append(event)
       writer.append("\"")

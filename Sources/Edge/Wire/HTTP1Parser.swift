@@ -269,12 +269,10 @@ struct HTTP1Parser {
   @inline(__always)
   private mutating func readField(_ bytes: UnsafePointer<UInt8>, _ start: Int, _ end: Int, isRequest: Bool) -> HeadFault? {
     if bytes[start] == 0x20 || bytes[start] == 0x09 { return .folded }
-    var hash = TokenHash()
     var hasUnderscore = false
-    var index = start
+    var index = start + plainNamePrefix(bytes + start, end - start)
     while index < end, classes.has(bytes[index], .token) {
       if bytes[index] == 0x5f { hasUnderscore = true }
-      hash.add(lowered: foldCase(bytes[index]))
       index &+= 1
     }
     if index == start || index == end || bytes[index] != 0x3a { return .badFieldName }
@@ -286,14 +284,14 @@ struct HTTP1Parser {
     let value = bytes + valueStart
     let valueCount = valueEnd - valueStart
     if holdsControlByte(value, valueCount) { return .badFieldValue }
-    let found = known.find(bytes + start, nameCount, hash: hash.value)
+    let found = known.find(bytes + start, nameCount)
     // Names with an underscore are read as names with a dash by many an application: a second spelling of a
     // protected field. They do not pass.
     let isDropped = isRequest && (hasUnderscore || found.treatment.contains(.dropped))
     table.append(
       HeaderField(
-        name: HeadRange(start, nameCount), value: HeadRange(valueStart, valueCount), hash: hash.value,
-        known: found.header, treatment: found.treatment, isDropped: isDropped))
+        name: HeadRange(start, nameCount), value: HeadRange(valueStart, valueCount), known: found.header,
+        treatment: found.treatment, isDropped: isDropped))
     if found.header == .other { return nil }
     return note(found.header, value, valueCount, valueStart, isRequest: isRequest)
   }
@@ -382,10 +380,10 @@ struct HTTP1Parser {
     for index in 0..<table.count where table.fields[index].known == .connection {
       let value = table.fields[index].value
       forEachListElement(bytes + Int(value.start), Int(value.count)) { element, length in
-        let hash = TokenHash.of(element, length)
         for other in 0..<table.count {
           let field = table.fields + other
-          if field.pointee.hash == hash, !field.pointee.treatment.contains(.protected) { field.pointee.isDropped = true }
+          if Int(field.pointee.name.count) != length || field.pointee.treatment.contains(.protected) { continue }
+          if equalFolded(bytes + Int(field.pointee.name.start), element, length) { field.pointee.isDropped = true }
         }
       }
     }

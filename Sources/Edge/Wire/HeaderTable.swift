@@ -20,8 +20,6 @@ struct HeadRange: BitwiseCopyable, Equatable {
 struct HeaderField: BitwiseCopyable {
   var name: HeadRange
   var value: HeadRange
-  /// Of the lower-cased name.
-  var hash: UInt32
   var known: KnownHeader
   var treatment: HeaderTreatment
   /// Named by a Connection field, or not fit to be passed on.

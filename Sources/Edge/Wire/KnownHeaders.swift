@@ -71,10 +71,10 @@ struct HeaderRow: Sendable {
   ]
 }
 
-/// Finds rows by name: open addressing over the name's hash, every hit compared byte by byte.
+/// Finds rows by name: open addressing over the name's length and ends, every hit compared byte by byte. The rows are
+/// fixed, so no sender can make a search long.
 struct KnownHeaderIndex: BitwiseCopyable {
   private struct Entry: BitwiseCopyable {
-    var hash: UInt32
     var count: UInt8
     var header: KnownHeader
     var treatment: HeaderTreatment
@@ -88,29 +88,34 @@ struct KnownHeaderIndex: BitwiseCopyable {
     entries = arena.allocate(Entry.self, count: KnownHeaderIndex.size)
     let none = StaticBytes.empty.start
     for slot in 0..<KnownHeaderIndex.size {
-      entries[slot] = Entry(hash: 0, count: 0, header: .other, treatment: [], name: none)
+      entries[slot] = Entry(count: 0, header: .other, treatment: [], name: none)
     }
     for row in HeaderRow.table where row.header != .other {
-      let hash = TokenHash.of(row.name.utf8Start, row.name.utf8CodeUnitCount)
-      var slot = Int(hash) & (KnownHeaderIndex.size - 1)
+      let count = row.name.utf8CodeUnitCount
+      var slot = KnownHeaderIndex.slot(row.name.utf8Start, count)
       while entries[slot].count != 0 { slot = (slot + 1) & (KnownHeaderIndex.size - 1) }
       entries[slot] = Entry(
-        hash: hash, count: UInt8(row.name.utf8CodeUnitCount), header: row.header, treatment: row.treatment,
-        name: row.name.utf8Start)
+        count: UInt8(count), header: row.header, treatment: row.treatment, name: row.name.utf8Start)
     }
   }
 
-  /// The row of a name whose hash is known.
   @inline(__always)
-  func find(_ name: UnsafePointer<UInt8>, _ count: Int, hash: UInt32) -> (header: KnownHeader, treatment: HeaderTreatment)
-  {
-    var slot = Int(hash) & (KnownHeaderIndex.size - 1)
+  private static func slot(_ name: UnsafePointer<UInt8>, _ count: Int) -> Int {
+    // Setting bit 5 folds the case of letters; what else it folds is told apart by the comparison.
+    let ends = Int(name[0] | 0x20) &* 5 &+ Int(name[count &- 1] | 0x20) &* 19 &+ Int(name[count >> 1] | 0x20)
+    return (ends &+ count &* 3) & (size - 1)
+  }
+
+  /// The row of a name that is not empty.
+  @inline(__always)
+  func find(_ name: UnsafePointer<UInt8>, _ count: Int) -> (header: KnownHeader, treatment: HeaderTreatment) {
+    var slot = KnownHeaderIndex.slot(name, count)
     while entries[slot].count != 0 {
       let entry = entries + slot
-      if entry.pointee.hash == hash, Int(entry.pointee.count) == count, equalLowered(name, entry.pointee.name, count) {
+      if Int(entry.pointee.count) == count, equalLowered(name, entry.pointee.name, count) {
         return (entry.pointee.header, entry.pointee.treatment)
       }
-      slot = (slot + 1) & (KnownHeaderIndex.size - 1)
+      slot = (slot &+ 1) & (KnownHeaderIndex.size - 1)
     }
     return (.other, [])
   }

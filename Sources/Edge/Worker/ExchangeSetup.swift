@@ -110,8 +110,7 @@ extension Worker {
     }
     let count = withoutDefaultPort(left, leftCount)
     if count != withoutDefaultPort(right, rightCount) { return false }
-    for place in 0..<count where foldCase(left[place]) != foldCase(right[place]) { return false }
-    return true
+    return equalFolded(left, right, count)
   }
 
   /// Calls `body` with the description of where a request came from.
