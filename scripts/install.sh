@@ -1,0 +1,85 @@
+#!/usr/bin/env bash
+# Installs the Debian packages that a purpose needs and checks the Swift toolchain.
+# Usage: scripts/install.sh build|test|bench ...
+# Changes nothing, and takes no time, when everything is there.
+set -euo pipefail
+
+swift_wanted="6.3"
+
+# Purpose: packages. `test` and `bench` are asked for together with `build`.
+packages() {
+  case "$1" in
+    # libyaml: the configuration; pkg-config: the package manager asks it where libyaml is; git: the tidy tests read
+    # the tracked files.
+    build) echo "libyaml-dev pkg-config" ;;
+    test) echo "python3 git" ;;
+    # The peers themselves are installed by bench/run.py, which keeps their services from starting.
+    bench) echo "python3 gcc libc6-dev valgrind" ;;
+    *)
+      echo "scripts/install.sh: unknown purpose '$1'; one or more of: build test bench" >&2
+      exit 2
+      ;;
+  esac
+}
+
+fail() {
+  echo "scripts/install.sh: $*" >&2
+  exit 1
+}
+
+check_swift() {
+  command -v swift >/dev/null ||
+    fail "swift is not on the PATH: install the Swift $swift_wanted toolchain (swift.org/install) and try again"
+  local version
+  version=$(swift --version 2>/dev/null | sed -n 's/.*Swift version \([0-9][0-9.]*\).*/\1/p' | head -n 1)
+  [ -n "$version" ] || fail "'swift --version' printed no version: is the toolchain whole?"
+  if [ "$(printf '%s\n%s\n' "$swift_wanted" "$version" | sort -V | head -n 1)" != "$swift_wanted" ]; then
+    fail "swift is $version, but $swift_wanted or newer is needed (swift.org/install)"
+  fi
+}
+
+missing() {
+  command -v dpkg-query >/dev/null || fail "this is not a Debian system: install these yourself: $*"
+  local known
+  known=" $(dpkg-query -W -f '${Package}=${db:Status-Status} ' "$@" 2>/dev/null || true)"
+  local package
+  for package in "$@"; do
+    case "$known" in
+      *" $package=installed "*) ;;
+      *) echo "$package" ;;
+    esac
+  done
+}
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then
+    "$@"
+  elif command -v sudo >/dev/null; then
+    sudo "$@"
+  else
+    fail "needs root or sudo; as root, run: apt-get install ${wanted[*]}"
+  fi
+}
+
+[ $# -gt 0 ] || {
+  packages "" || exit
+}
+all=()
+for purpose in "$@"; do
+  list=$(packages "$purpose")
+  read -r -a row <<<"$list"
+  all+=("${row[@]}")
+done
+
+check_swift
+mapfile -t wanted < <(missing "${all[@]}")
+[ ${#wanted[@]} -gt 0 ] || exit 0
+
+echo "installing Debian packages: ${wanted[*]}"
+export DEBIAN_FRONTEND=noninteractive
+install=(apt-get install -y --no-install-recommends "${wanted[@]}")
+# The package lists may be absent or older than the mirror; only then are they fetched.
+as_root "${install[@]}" || {
+  as_root apt-get update
+  as_root "${install[@]}" || fail "apt-get could not install: ${wanted[*]}"
+}
