@@ -28,6 +28,12 @@ struct Exchange: SlabSlot {
   var toleratesFin: Bool
   /// The service keeps its connection after this response.
   var keepsClient: Bool
+  /// The method may be sent twice (RFC 9110 section 9.2.2).
+  var isRepeatable: Bool
+  /// It was sent again after an idle connection turned out to be dead; that is done once.
+  var wasReplayed: Bool
+  /// The service takes no more of the request; what it answered is still read.
+  var stoppedUpload: Bool
   /// Interim responses that were dropped.
   var interimResponses: UInt8
   var request: BodyReader
@@ -36,7 +42,7 @@ struct Exchange: SlabSlot {
   var responseFraming: WrittenFraming
   /// Bytes of the request's body that may still come.
   var bodyAllowance: UInt64
-  /// The request as it will be sent, while no connection has taken it.
+  /// The request as it will be sent, while no connection has taken it or while it may have to be sent again.
   var held: Buffer
   var record: ExchangeRecord
 }

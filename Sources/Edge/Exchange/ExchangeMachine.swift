@@ -5,7 +5,7 @@
 //   deciding ──────────▶ connecting ─────────▶ requesting ──────────────▶ duplex
 //      │                   │   ▲ │                 │ requestEnded            │ requestEnded
 //      │ reply             └───┘ │ no endpoint     ▼        responseHead     ▼
-//      │               connectFailed            awaiting ──────────────▶ responding
+//      │               connectFailed            awaiting ──────────────▶ responding      (wentStale: back to connecting)
 //      ▼                         ▼                 │ failed, timed out       │ responseEnded
 //   flushing ◀───────────────────┴─────────────────┘                         ▼
 //      │ flushed                                                          flushing
@@ -157,6 +157,16 @@ struct ExchangeMachine: BitwiseCopyable, Equatable {
       state = .ended
       return ExchangeActions(.closeClient, .cutServer, .finish, cause: .upstreamCut)
     case .deciding, .connecting, .flushing, .ended: return bug(#function)
+    }
+  }
+
+  /// The connection had been idle and was dead before the service saw the request, which may be sent again.
+  mutating func wentStale() -> ExchangeActions {
+    switch state {
+    case .awaiting:
+      state = .connecting
+      return ExchangeActions(.closeClient, .dial)
+    case .deciding, .connecting, .requesting, .duplex, .responding, .flushing, .ended: return bug(#function)
     }
   }
 

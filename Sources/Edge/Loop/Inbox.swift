@@ -31,7 +31,7 @@ final class Inbox: Sendable {
   func post(_ message: InboxMessage) -> Bool {
     guard mailbox.post(message) else { return false }
     // One write wakes the worker, however many messages follow before it looks.
-    if !isAwake.exchange(true, ordering: .acquiringAndReleasing) { _ = eventfd_write(wakeDescriptor, 1) }
+    if !isAwake.exchange(true, ordering: .sequentiallyConsistent) { _ = eventfd_write(wakeDescriptor, 1) }
     return true
   }
 
@@ -39,7 +39,8 @@ final class Inbox: Sendable {
   func acknowledge() {
     var count: eventfd_t = 0
     _ = eventfd_read(wakeDescriptor, &count)
-    isAwake.store(false, ordering: .sequentiallyConsistent)
+    // A full barrier: a message that was posted without a wake-up is seen by the `take` that follows.
+    _ = isAwake.exchange(false, ordering: .sequentiallyConsistent)
   }
 
   func take() -> InboxMessage? { mailbox.take() }

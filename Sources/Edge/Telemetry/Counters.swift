@@ -5,7 +5,7 @@ import Synchronization
 
 /// What is counted. Gauges go up and down, totals only up.
 enum Counter: Int, CaseIterable {
-  /// Gauge: accepted connections that are open.
+  /// Gauge: accepted connections that are open or on their way to the worker. Several threads write it.
   case serverConnections
   /// Gauge: exchanges between head and log.
   case runningExchanges
@@ -40,6 +40,11 @@ final class Counters: Sendable {
   func add(_ amount: Int64, to counter: Counter, worker: Int) {
     let word = words + (worker * Counters.rowWords + counter.rawValue)
     word.pointee.store(word.pointee.load(ordering: .relaxed) &+ amount, ordering: .relaxed)
+  }
+
+  /// Adds to any worker's row, for counters that several threads write.
+  func addShared(_ amount: Int64, to counter: Counter, worker: Int) {
+    words[worker * Counters.rowWords + counter.rawValue].wrappingAdd(amount, ordering: .relaxed)
   }
 
   /// A worker's row.

@@ -25,7 +25,7 @@ final class Log: Sendable {
   private let droppedBytes = Atomic<Int>(0)
 
   private static let pendingBytesMax = 1 << 20
-  private static let lookMilliseconds: useconds_t = 10_000
+  private static let lookMilliseconds: Int32 = 10
 
   /// nil when the kernel refuses memory or a descriptor.
   init?(workers: Int, level: LogLevel, descriptor: Int32) {
@@ -86,19 +86,28 @@ final class Log: Sendable {
     while true {
       let ending = isEnding.load(ordering: .acquiring)
       if writeAll(memory, capacity) {
-        if !ending { _ = usleep(Log.lookMilliseconds) }
+        if !ending { _ = usleep(useconds_t(Log.lookMilliseconds) * 1_000) }
         continue
       }
       if ending { return }
       isAsleep.store(true, ordering: .sequentiallyConsistent)
-      // Something may have come between the look and the store.
+      // A worker that published just now may have read `isAsleep` before the store reached it, for it pays for no barrier:
+      // one last look, long after any such record has become visible.
+      waitForWake(Log.lookMilliseconds)
       if hasWork() {
         isAsleep.store(false, ordering: .relaxed)
         continue
       }
-      var count: eventfd_t = 0
-      _ = eventfd_read(wakeDescriptor, &count)
+      waitForWake(-1)
     }
+  }
+
+  /// Until somebody calls `wake` or the time is over; -1: no end.
+  private func waitForWake(_ milliseconds: Int32) {
+    var descriptor = pollfd(fd: wakeDescriptor, events: Int16(POLLIN), revents: 0)
+    guard poll(&descriptor, 1, milliseconds) > 0 else { return }
+    var count: eventfd_t = 0
+    _ = eventfd_read(wakeDescriptor, &count)
   }
 
   /// Makes `run` return once all is written.
@@ -153,7 +162,7 @@ final class Log: Sendable {
         sent += result
       } else if errno != EINTR {
         if errno == EAGAIN {
-          _ = usleep(Log.lookMilliseconds)
+          _ = usleep(useconds_t(Log.lookMilliseconds) * 1_000)
           continue
         }
         droppedBytes.add(count - sent, ordering: .relaxed)

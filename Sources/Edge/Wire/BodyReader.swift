@@ -51,6 +51,14 @@ struct BodyReader: BitwiseCopyable, Equatable {
   /// The end of the connection is the end of this body, not a cut.
   var endsWithConnection: Bool { state == .untilClose }
 
+  /// Bytes that the current chunk has said it will bring and that have not come.
+  var announcedBytes: UInt64 {
+    switch state {
+    case .data, .sizeEnd, .digits: remaining
+    default: 0
+    }
+  }
+
   /// Reads on. Content is moved to the front of `bytes`, over the framing that stood between it.
   mutating func read(_ bytes: BytePointer, _ count: Int, _ classes: ByteClasses) -> BodyStep {
     switch state {

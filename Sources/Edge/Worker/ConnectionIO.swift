@@ -64,9 +64,21 @@ extension Worker {
   /// The service has taken enough of the request: the client is read again.
   func resumeUpload(_ exchange: Int32) {
     let slot = exchanges.slots + Int(exchange)
-    if slot.pointee.request.isEnded { return }
+    if slot.pointee.request.isEnded || slot.pointee.stoppedUpload { return }
     armUpload(exchange)
     if connections.slots[Int(slot.pointee.server)].isReadable { markReady(slot.pointee.server) }
+  }
+
+  /// The service's connection takes nothing more. What it already answered still counts: it may have refused the rest of
+  /// the request.
+  func stopUpload(_ exchange: Int32) {
+    let slot = exchanges.slots + Int(exchange)
+    let connection = connections.slots + Int(slot.pointee.client)
+    slot.pointee.stoppedUpload = true
+    buffers.giveBack(&connection.pointee.output)
+    wheel.arm(slot.pointee.server, TimerWheel.never)
+    connection.pointee.isReadable = true
+    markReady(slot.pointee.client)
   }
 
   // MARK: Reading

@@ -126,6 +126,14 @@ extension Worker {
       refuse(exchange, fault)
       return
     }
+    // CONNECT and TRACE would make Edge a tunnel or an echo of credentials; no route takes them.
+    if head.method == .connect || head.method == .trace {
+      dropInput(index)
+      exchanges.slots[Int(exchange)].keepsServer = false
+      replyDetail.allowed = Method.servedBits
+      refuse(exchange, .methodNotAllowed, .refused)
+      return
+    }
     let received = ReceivedHead(bytes: UnsafePointer(bytes), table: parser.table)
     let raw = received.bytes + Int(head.target.start)
     guard let target = targets.read(raw, Int(head.target.count), method: head.method) else {
@@ -153,9 +161,7 @@ extension Worker {
     let query = RouteQuery(
       host: host.name, hostCount: host.nameCount, path: target.path, pathCount: target.pathCount, method: head.method,
       listener: listener)
-    // CONNECT and TRACE would make Edge a tunnel or an echo of credentials; no route takes them.
-    let isForbidden = head.method == .connect || head.method == .trace
-    switch isForbidden ? RouteMatch.methodNotAllowed(Method.servedBits) : rows.routes.match(query) {
+    switch rows.routes.match(query) {
     case .notFound:
       discardEarlyBody(exchange, bytes, count, head.count)
       refuse(exchange, .notFound, .refused)
@@ -192,6 +198,7 @@ extension Worker {
     let row = rows.services.services[Int(service)]
     slot.pointee.service = service
     slot.pointee.record.service = row.name
+    slot.pointee.isRepeatable = head.method.isIdempotent
     slot.pointee.nextEndpoint = pool.nextRound(service: service, count: row.endpointCount)
     switch head.framing {
     case .none, .untilClose: slot.pointee.requestFraming = .none
@@ -208,6 +215,7 @@ extension Worker {
       return
     }
     guard takeEarlyBody(exchange, bytes, count, head.count, &writer) else { return }
+    precondition(!writer.overflowed, "a head and what was read with it fit in the scratch area")
     outgoingCount = writer.count
     perform(exchange, slot.pointee.machine.forward())
   }
@@ -229,6 +237,7 @@ extension Worker {
       }
       if !allowBody(exchange, piece.payload) {
         dropInput(slot.pointee.server)
+        slot.pointee.keepsServer = false
         refuse(exchange, .messageTooLarge, .refused)
         return false
       }
@@ -245,7 +254,8 @@ extension Worker {
   @inline(__always)
   private func allowBody(_ exchange: Int32, _ payload: Int) -> Bool {
     let slot = exchanges.slots + Int(exchange)
-    if UInt64(payload) > slot.pointee.bodyAllowance { return false }
+    let announced = slot.pointee.requestFraming == .chunked ? slot.pointee.request.announcedBytes : 0
+    if UInt64(payload) + announced > slot.pointee.bodyAllowance { return false }
     slot.pointee.bodyAllowance -= UInt64(payload)
     slot.pointee.record.requestBytes += UInt64(payload)
     return true
@@ -283,7 +293,7 @@ extension Worker {
     slot.pointee.attempts += 1
     slot.pointee.record.attempts = slot.pointee.attempts
     slot.pointee.record.endpoint = rows.services.endpoints[Int(endpoint)].name
-    while true {
+    while !slot.pointee.wasReplayed {
       let idle = pool.take(endpoint: endpoint)
       if idle < 0 { break }
       let connection = connections.slots + Int(idle)
@@ -351,14 +361,19 @@ extension Worker {
     perform(exchange, slot.pointee.machine.connectFailed(mayRetry: Int(slot.pointee.attempts) < tries))
   }
 
-  /// Hands the request to the connection; false when the connection is dead and nothing of it has left.
+  /// Hands the request to the connection; false when the connection is dead and nothing of it has left. A request that
+  /// may be sent again is kept, for the connection may turn out to have been closed by the service while it was idle.
   private func sendRequest(_ exchange: Int32) -> Bool {
     let slot = exchanges.slots + Int(exchange)
     let client = slot.pointee.client
-    connections.slots[Int(client)].isWritable = true
-    guard let block = slot.pointee.held.block else { return send(client, outgoing, outgoingCount) }
+    let mayReplay = connections.slots[Int(client)].wasUsed && slot.pointee.isRepeatable && slot.pointee.request.isEnded
+    guard let block = slot.pointee.held.block else {
+      guard send(client, outgoing, outgoingCount) else { return false }
+      if mayReplay { _ = buffers.append(&slot.pointee.held, outgoing, outgoingCount) }
+      return true
+    }
     let sent = send(client, block + Int(slot.pointee.held.start), slot.pointee.held.count)
-    if sent { buffers.giveBack(&slot.pointee.held) }
+    if sent, !mayReplay { buffers.giveBack(&slot.pointee.held) }
     return sent
   }
 
@@ -399,7 +414,8 @@ extension Worker {
     }
     if checkClientLeft(exchange) { return }
     switch slot.pointee.machine.state {
-    case .requesting, .duplex: if connection.pointee.isReadable { relayRequest(exchange) }
+    case .requesting, .duplex:
+      if connection.pointee.isReadable, !slot.pointee.stoppedUpload { relayRequest(exchange) }
     case .deciding, .connecting, .awaiting, .responding, .flushing, .ended: break
     }
   }
@@ -467,7 +483,7 @@ extension Worker {
     }
     keepRest(server, scratch, piece.consumed, count)
     guard send(client, piece.start, piece.count) else {
-      perform(exchange, slot.pointee.machine.upstreamFailed())
+      stopUpload(exchange)
       return
     }
     if piece.isEnded {

@@ -14,10 +14,7 @@ extension Worker {
     let slot = exchanges.slots + Int(exchange)
     if connection.pointee.isWritable, !connection.pointee.output.isEmpty {
       if !flush(index) {
-        // What the service already answered still counts: it may have refused the rest of the request.
-        connection.pointee.output.start = connection.pointee.output.end
-        buffers.giveBack(&connection.pointee.output)
-        connection.pointee.isReadable = true
+        stopUpload(exchange)
       } else if connection.pointee.output.count <= Limits.unsentLow {
         resumeUpload(exchange)
       }
@@ -45,7 +42,7 @@ extension Worker {
       connection.pointee.isReadable = false
       return
     case .ended, .failed:
-      perform(exchange, slot.pointee.machine.upstreamFailed())
+      answerMissing(exchange)
       return
     }
     if !connection.pointee.input.isEmpty {
@@ -57,6 +54,20 @@ extension Worker {
       count = connection.pointee.input.count
     }
     parseResponse(exchange, bytes, count)
+  }
+
+  /// The connection ended before a response. An idle connection may have been closed by the service just as the request
+  /// was sent: if nothing came back and the request may be repeated, it is, once, on a fresh connection.
+  private func answerMissing(_ exchange: Int32) {
+    let slot = exchanges.slots + Int(exchange)
+    let connection = connections.slots + Int(slot.pointee.client)
+    let nothingCame = connection.pointee.input.isEmpty && slot.pointee.interimResponses == 0
+    if slot.pointee.held.block != nil, nothingCame, !slot.pointee.wasReplayed, slot.pointee.machine.state == .awaiting {
+      slot.pointee.wasReplayed = true
+      perform(exchange, slot.pointee.machine.wentStale())
+    } else {
+      perform(exchange, slot.pointee.machine.upstreamFailed())
+    }
   }
 
   private func parseResponse(_ exchange: Int32, _ first: BytePointer, _ firstCount: Int) {
@@ -100,6 +111,7 @@ extension Worker {
   private func beginResponse(_ exchange: Int32, _ head: ResponseHead, _ bytes: BytePointer, _ count: Int) {
     let slot = exchanges.slots + Int(exchange)
     let client = slot.pointee.client
+    buffers.giveBack(&slot.pointee.held)
     slot.pointee.record.answered = clock.monotonic
     slot.pointee.record.status = head.status
     slot.pointee.keepsClient = head.keepAlive
@@ -127,11 +139,15 @@ extension Worker {
       perform(exchange, slot.pointee.machine.upstreamFailed())
       return
     }
-    if rest > 0 { writer.append(piece.start, piece.count) }
     if piece.consumed < rest { slot.pointee.keepsClient = false }
     slot.pointee.record.responseBytes += UInt64(piece.payload)
     perform(exchange, slot.pointee.machine.responseBegan())
-    guard send(slot.pointee.server, outgoing, writer.count) else {
+    // One write for both, but for a head so long that both do not fit.
+    let isOneWrite = piece.count <= writer.room
+    if isOneWrite { writer.append(piece.start, piece.count) }
+    guard send(slot.pointee.server, outgoing, writer.count),
+      isOneWrite || send(slot.pointee.server, piece.start, piece.count)
+    else {
       perform(exchange, slot.pointee.machine.clientLeft())
       return
     }

@@ -39,6 +39,9 @@ extension Worker {
     slot.pointee.awaitsContinue = head.expectsContinue
     slot.pointee.toleratesFin = false
     slot.pointee.keepsClient = false
+    slot.pointee.isRepeatable = false
+    slot.pointee.wasReplayed = false
+    slot.pointee.stoppedUpload = false
     slot.pointee.interimResponses = 0
     slot.pointee.request = BodyReader(head.framing)
     slot.pointee.response = BodyReader(.none)

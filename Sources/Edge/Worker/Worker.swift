@@ -16,6 +16,8 @@ final class WorkerShared: Sendable {
   let inboxes: [Inbox]
   /// Slots per worker, from the limit of descriptors.
   let connectionsPerWorker: Int
+  /// Workers that still accept.
+  private let listening: Atomic<Int>
 
   init(
     tables: Tables, listeners: [ListenerSocket], builtins: BuiltinTable, counters: Counters, log: Log, inboxes: [Inbox],
@@ -28,6 +30,13 @@ final class WorkerShared: Sendable {
     self.log = log
     self.inboxes = inboxes
     self.connectionsPerWorker = connectionsPerWorker
+    listening = Atomic(inboxes.count)
+  }
+
+  /// A worker has stopped accepting; with the last one the kernel stops too, and new clients are refused at once.
+  func leaveListeners() {
+    if listening.subtract(1, ordering: .acquiringAndReleasing).newValue > 0 { return }
+    for listener in listeners { _ = shutdown(listener.fd, Int32(SHUT_RDWR)) }
   }
 }
 
@@ -84,8 +93,9 @@ final class Worker {
       let exchanges = Slab<Exchange>(capacity: shared.connectionsPerWorker),
       let texts = Pages.map(bytes: shared.connectionsPerWorker * RecordText.bytes),
       let scratch = Pages.map(bytes: Limits.scratchBytes), let outgoing = Pages.map(bytes: Limits.scratchBytes),
-      let ready = Pages.map(bytes: shared.connectionsPerWorker * 8),
-      let nextReady = Pages.map(bytes: shared.connectionsPerWorker * 8)
+      // A slot may stand on a list twice in a turn: for the connection that closed and for the one that took its place.
+      let ready = Pages.map(bytes: 2 * shared.connectionsPerWorker * 8),
+      let nextReady = Pages.map(bytes: 2 * shared.connectionsPerWorker * 8)
     else { return nil }
     self.index = index
     self.shared = shared
@@ -127,7 +137,8 @@ final class Worker {
     if readyCount > 0 { return 0 }
     let now = Clock.monotonicNow() / 1_000_000
     var wait = wheel.wait(now)
-    for deadline in [drainDeadline, acceptsAgainAt] where deadline != TimerWheel.never {
+    let deadline = min(drainDeadline, acceptsAgainAt)
+    if deadline != TimerWheel.never {
       let left = deadline > now ? Int32(min(deadline - now, 60_000)) : 0
       wait = wait < 0 ? left : min(wait, left)
     }
@@ -226,18 +237,25 @@ final class Worker {
       let theirs = counters.value(.serverConnections, worker: other)
       if theirs < fewest { (least, fewest) = (other, theirs) }
     }
-    if least != index, fewest + fewest / 16 < mine,
-      shared.inboxes[least].post(.adopt(fd: fd, listener: listener, address: address))
-    {
-      counters.add(1, to: .handedOff, worker: index)
-      return
+    if least != index, fewest + fewest / 16 < mine {
+      // Counted at once: the next decision must not wait for the other worker's next turn.
+      counters.addShared(1, to: .serverConnections, worker: least)
+      if shared.inboxes[least].post(.adopt(fd: fd, listener: listener, address: address)) {
+        counters.add(1, to: .handedOff, worker: index)
+        return
+      }
+      counters.addShared(-1, to: .serverConnections, worker: least)
     }
+    counters.addShared(1, to: .serverConnections, worker: index)
     adopt(fd, listener, address)
   }
+
+  /// Takes a connection in that is already counted as this worker's.
 
   private func adopt(_ fd: Int32, _ listener: UInt8, _ address: SocketAddress) {
     let taken = open(fd, role: .serverIdle)
     guard taken >= 0 else {
+      counters.addShared(-1, to: .serverConnections, worker: index)
       counters.add(1, to: .refusedConnections, worker: index)
       _ = close(fd)
       return
@@ -246,9 +264,8 @@ final class Worker {
     slot.pointee.listener = listener
     slot.pointee.address = address
     slot.pointee.isWritable = true
-    counters.add(1, to: .serverConnections, worker: index)
     wheel.arm(taken, clock.milliseconds + rows.headMilliseconds)
-    if isDraining { closeConnection(taken) }
+    if isDraining { closeUnlessAsking(taken) }
   }
 
   // MARK: Slots
@@ -287,7 +304,7 @@ final class Worker {
     let slot = connections.slots + Int(index)
     switch slot.pointee.role {
     case .serverIdle, .serverHead, .serverExchange, .serverLingering:
-      counters.add(-1, to: .serverConnections, worker: self.index)
+      counters.addShared(-1, to: .serverConnections, worker: self.index)
     case .clientIdle: pool.remove(index)
     case .clientConnecting, .clientExchange, .free: break
     }
@@ -338,16 +355,39 @@ final class Worker {
   /// No new connections; idle ones close, running exchanges finish until the deadline.
   private func startDrain() {
     if isDraining { return }
+    // Clients in the queue were promised a connection by the kernel.
+    if acceptsAgainAt == TimerWheel.never { acceptAll() }
     isDraining = true
     drainDeadline = clock.milliseconds + rows.drainMilliseconds
     acceptsAgainAt = TimerWheel.never
     stopListening()
+    shared.leaveListeners()
     forEachConnection { index, role in
       switch role {
-      case .serverIdle, .clientIdle: closeConnection(index)
+      case .serverIdle: closeUnlessAsking(index)
+      case .clientIdle: closeConnection(index)
       case .free, .serverHead, .serverExchange, .serverLingering, .clientConnecting, .clientExchange: break
       }
     }
+  }
+
+  private func acceptAll() {
+    for place in shared.listeners.indices {
+      while case .connection(let fd, let address) = ListenerSocket.accept(shared.listeners[place].fd) {
+        Syscall.setNoDelay(fd)
+        counters.addShared(1, to: .serverConnections, worker: index)
+        adopt(fd, UInt8(place), address)
+      }
+    }
+  }
+
+  /// An idle connection closes, but a request that has arrived on it meanwhile is still answered.
+  private func closeUnlessAsking(_ index: Int32) {
+    connections.slots[Int(index)].isReadable = true
+    let serial = connections.slots[Int(index)].serial
+    serve(index)
+    let slot = connections.slots + Int(index)
+    if slot.pointee.serial == serial, slot.pointee.role == .serverIdle { closeConnection(index) }
   }
 
   private func checkDrain() {
