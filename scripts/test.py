@@ -22,7 +22,11 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 ASAN = ["--sanitize", "address", "--scratch-path", ".build/asan", "-Xswiftc", "-use-ld=lld"]
 ASAN_EDGE = os.path.join(ROOT, ".build/asan/debug/edge")
 # AddressSanitizer prints the stack of a trap itself; it and Swift's own backtracer wait for each other for ever.
-SANITIZER = {"ASAN_OPTIONS": "detect_leaks=1:handle_sigill=1:handle_sigtrap=1", "SWIFT_BACKTRACE": "enable=no"}
+SANITIZER = {
+    "ASAN_OPTIONS": "detect_leaks=1:handle_sigill=1:handle_sigtrap=1",
+    "LSAN_OPTIONS": f"suppressions={ROOT}/scripts/leaks.supp:print_suppressions=0",
+    "SWIFT_BACKTRACE": "enable=no",
+}
 SCENARIOS = [sys.executable, "-u", "Tests/Scenarios/run.py"]
 
 # name; command; how it counts; minutes after which it is ended; additions to the environment

@@ -1,5 +1,5 @@
-// Linux calls that `import Glibc` leaves out: whole headers, and functions that stand behind _GNU_SOURCE. The macro itself
-// must not be defined here: Swift's own view of the C library was made without it, and the two would differ.
+// Linux calls that `import Glibc` leaves out: whole headers, and functions that stand behind _GNU_SOURCE. The macro
+// itself must not be defined here: Swift's own view of the C library was made without it, and the two would differ.
 #ifndef CLINUX_SHIM_H
 #define CLINUX_SHIM_H
 #include <netinet/tcp.h>

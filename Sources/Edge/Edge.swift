@@ -1,4 +1,5 @@
 // The whole program as one call; `EdgeMain` is nothing but that call.
+// It hands the command line to the table of commands and ends the process.
 
 import Glibc
 

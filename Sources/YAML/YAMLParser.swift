@@ -160,6 +160,23 @@ public struct YAMLParser: ~Copyable {
 
   private func position(_ mark: yaml_mark_t) -> Position { source.position(ofScalar: mark.index) }
 
+  /// What usually lies behind libyaml's words.
+  private static let hints: [(problem: String, hint: String)] = [
+    ("mapping values are not allowed", "put a value that holds ': ' into quotes, and check the indentation"),
+    ("did not find expected alphabetic or numeric", "put text that begins with '*' or '&' into quotes"),
+    ("did not find expected node content", "put text with brackets, braces or a ':' at an edge into quotes"),
+    (
+      "did not find expected ',' or",
+      "put text with brackets, braces or commas into quotes, and check for a missing one"
+    ),
+    ("did not find expected key", "check the indentation: keys of one mapping begin in one column"),
+    ("did not find expected '-' indicator", "check the indentation: members of one list begin in one column"),
+    ("could not find expected ':'", "a key is followed by ': '"),
+    ("found character that cannot start any token", "put text that begins with '@', '`' or '%' into quotes"),
+    ("found unexpected end of stream", "a quote is not closed"),
+    ("found unexpected document indicator", "a quote is not closed"),
+  ]
+
   private func failure() -> YAMLError {
     let problem = raw.pointee.problem.map { String(cString: $0) } ?? "unknown error"
     switch raw.pointee.error {
@@ -180,7 +197,8 @@ public struct YAMLParser: ~Copyable {
         related = position(raw.pointee.context_mark)
         message += " \(String(cString: context))"
       }
-      let hint = place.offset >= source.bytes.count ? "the file ends here" : nil
+      var hint = YAMLParser.hints.first { problem.hasPrefix($0.problem) }?.hint
+      if place.offset >= source.bytes.count, !problem.hasPrefix("found unexpected") { hint = "the file ends here" }
       return YAMLError(.syntax, at: place, related: related == place ? nil : related, message, hint: hint)
     }
   }

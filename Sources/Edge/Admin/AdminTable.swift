@@ -1,4 +1,5 @@
 // Built-in endpoints: one row each, handed to the workers by the command that starts them.
+// A new one is a row here and a case of `BuiltinName`; it never sees a connection.
 
 /// The rows.
 enum AdminTable {

@@ -1,4 +1,5 @@
 // `builtin: health`: says that the process serves. Open to everybody, so it tells counts and nothing about anyone.
+// Called by a worker for each request that its route leads here; it reads counters and holds no state.
 
 /// The endpoint.
 enum HealthEndpoint {

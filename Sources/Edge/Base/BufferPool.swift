@@ -1,5 +1,6 @@
-// Buffers for what cannot be passed on at once: a partial head, pipelined requests, bytes a peer is not ready to take.
-// A connection borrows one while it has such bytes and gives it back when it has none, so idle connections own nothing.
+// Buffers for what cannot be passed on at once: a partial head, pipelined requests, bytes a peer is not ready to
+// take. A connection borrows one while it has such bytes and gives it back when it has none, so idle connections own
+// nothing.
 
 import Glibc
 

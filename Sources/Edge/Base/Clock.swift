@@ -1,5 +1,5 @@
-// Time as the data plane sees it: read once per turn of the loop. Deadlines are monotonic, what people and ledgers read
-// is wall time.
+// Time as the data plane sees it: read once per turn of the loop. Deadlines are monotonic, what people and ledgers
+// read is wall time.
 
 import CLinux
 import Glibc

@@ -1,4 +1,5 @@
 // Comparison of byte runs. Field names are compared without regard to ASCII case (RFC 9110 section 5.1).
+// Called wherever names on the wire meet names in tables; it never looks at more bytes than it is given.
 
 import Glibc
 

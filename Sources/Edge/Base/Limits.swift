@@ -29,7 +29,8 @@ enum Limits {
   static let acceptsPerWake = 4
   /// Events taken from the kernel at once.
   static let eventsPerTurn = 256
-  /// After a reply that ends the connection: how long and how much is still read so that the reply is not lost to a reset.
+  /// After a reply that ends the connection: how long and how much is still read so that the reply is not lost to a
+  /// reset.
   static let lingerMilliseconds = 2_000
   static let lingerBytes = 256 << 10
   /// Waiting time after the process ran out of file descriptors.

@@ -55,14 +55,14 @@ final class Arena {
     let bytes = max(1, MemoryLayout<T>.stride * count)
     let alignment = max(16, MemoryLayout<T>.alignment)
     let padded = (bytes + alignment - 1) & ~(alignment - 1)
-    if padded > room {
-      let size = max(padded, Arena.blockBytes)
-      let block = UnsafeMutableRawPointer.allocate(byteCount: size, alignment: 16)
-      blocks.append(block)
-      cursor = block
-      room = size
+    let start: UnsafeMutableRawPointer
+    if let cursor, padded <= room {
+      start = cursor
+    } else {
+      room = max(padded, Arena.blockBytes)
+      start = UnsafeMutableRawPointer.allocate(byteCount: room, alignment: 16)
+      blocks.append(start)
     }
-    guard let start = cursor else { preconditionFailure("an arena block was just made") }
     cursor = start + padded
     room -= padded
     return start.bindMemory(to: T.self, capacity: max(1, count))

@@ -1,4 +1,5 @@
 // Randomness for identifiers and jitter, one generator per worker. Nothing secret is made from it.
+// A worker owns its generator; nothing here is shared or locked.
 
 import CLinux
 import Glibc

@@ -1,12 +1,13 @@
-// Bounded queues between threads. `Ring` has one writer and one reader (a worker and the log writer); `Mailbox` has many
-// writers and one reader (anybody and a worker). Neither waits: a full queue says so and the caller decides.
+// Bounded queues between threads. `Ring` has one writer and one reader (a worker and the log writer); `Mailbox` has
+// many writers and one reader (anybody and a worker). Neither waits: a full queue says so and the caller decides.
 
 import Synchronization
 
 /// One writer, one reader, cells of a trivial type. The capacity is a power of two.
 final class Ring<Cell: BitwiseCopyable>: Sendable {
   private let mask: UInt64
-  private nonisolated(unsafe) let cells: UnsafeMutablePointer<Cell>  // a cell has one side at a time: head and tail say which
+  // A cell belongs to one side at a time: head and tail say to which.
+  private nonisolated(unsafe) let cells: UnsafeMutablePointer<Cell>
   private let head = Atomic<UInt64>(0)
   private let tail = Atomic<UInt64>(0)
 

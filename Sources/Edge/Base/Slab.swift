@@ -1,6 +1,6 @@
-// Slots for what lives as long as a connection or an exchange: one block of pages per worker, allocated once. A slot is
-// named by index and serial; the serial changes when the slot is freed, so a late event for its former owner is dropped
-// by one comparison.
+// Slots for what lives as long as a connection or an exchange: one block of pages per worker, allocated once. A slot
+// is named by index and serial; the serial changes when the slot is freed, so a late event for its former owner is
+// dropped by one comparison.
 
 /// What a slab needs of its slots: plain bytes with a serial and a link to the next free one.
 protocol SlabSlot: BitwiseCopyable {

@@ -1,4 +1,5 @@
 // `edge check`: everything `edge run` would load is loaded and judged, and nothing is started.
+// It prints what the loader found; it binds no address and reads no more than `edge run` would.
 
 import Glibc
 

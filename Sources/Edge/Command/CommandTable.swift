@@ -1,5 +1,5 @@
-// The command line: one row per verb. `edge --help` and the dispatch read the same rows; a verb's options stand in its own
-// row, so that they can be neither forgotten in the help nor accepted without being named there.
+// The command line: one row per verb. `edge --help` and the dispatch read the same rows; a verb's options stand in
+// its own row, so that they can be neither forgotten in the help nor accepted without being named there.
 
 import Glibc
 

@@ -1,5 +1,5 @@
-// `edge run`: loads the configuration, binds the listeners, starts the workers and waits for signals. This is the control
-// thread; it never touches a request.
+// `edge run`: loads the configuration, binds the listeners, starts the workers and waits for signals. This is the
+// control thread; it never touches a request.
 
 import CLinux
 import Glibc
@@ -186,11 +186,13 @@ private final class Server {
   private static func start(_ body: @escaping @Sendable () -> Void) throws(StartError) -> pthread_t {
     let box = Unmanaged.passRetained(ThreadBody(body))
     var thread = pthread_t()
-    let failed = pthread_create(&thread, nil, { argument in
-      guard let argument else { return nil }
-      Unmanaged<ThreadBody>.fromOpaque(argument).takeRetainedValue().run()
-      return nil
-    }, box.toOpaque())
+    let failed = pthread_create(
+      &thread, nil,
+      { argument in
+        guard let argument else { return nil }
+        Unmanaged<ThreadBody>.fromOpaque(argument).takeRetainedValue().run()
+        return nil
+      }, box.toOpaque())
     if failed != 0 {
       box.release()
       throw StartError(message: "no thread: \(Syscall.describe(failed))")

@@ -1,4 +1,5 @@
 // `edge version`: which Edge this is.
+// The number itself stands in Terms, where `/health` finds it too.
 
 /// The verb.
 enum VersionCommand {

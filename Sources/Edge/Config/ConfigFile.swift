@@ -59,6 +59,13 @@ enum ConfigFile {
     }
   }
 
+  /// The path with links and dots resolved; the path itself when there is nothing under it.
+  static func canonical(_ path: String) -> String {
+    guard let resolved = realpath(path, nil) else { return path }
+    defer { free(resolved) }
+    return String(cString: resolved)
+  }
+
   /// The names in a folder in byte order, without `.` and `..`.
   static func names(in folder: String) throws(FileFault) -> [String] {
     guard let handle = opendir(folder.isEmpty ? "." : folder) else { throw FileFault(errno: errno) }
@@ -84,11 +91,6 @@ enum ConfigFile {
     return slash == path.startIndex ? "/" : String(path[..<slash])
   }
 
-  /// A path against a folder; absolute ones stay.
-  static func join(_ folder: String, _ path: String) -> String {
-    if path.hasPrefix("/") || folder.isEmpty { return path }
-    return folder.hasSuffix("/") ? folder + path : "\(folder)/\(path)"
-  }
 }
 
 /// FNV-1a over 64 bits: tells contents apart, promises nothing against an adversary.

@@ -32,14 +32,6 @@ struct CrossChecks {
     if case .named(let entries) = root[row]?.value { entries } else { [] }
   }
 
-  private func names(_ entity: NamedKind) -> [String] {
-    switch entity {
-    case .listener: entries(RootSection.listeners).map(\.name)
-    case .service: entries(RootSection.services).map(\.name)
-    case .route: entries(RootSection.routes).map(\.name)
-    }
-  }
-
   /// Two listeners on one address, and under `--dev` any that others can reach.
   private mutating func addresses() {
     var seen: [(address: HostPort, place: SourcePlace)] = []
@@ -98,23 +90,31 @@ struct CrossChecks {
 
   /// Names that must exist.
   private mutating func references() {
+    let services = entries(RootSection.services).map(\.name)
+    let listeners = entries(RootSection.listeners).map(\.name)
+    let knownServices = Set(services)
+    let knownListeners = Set(listeners)
     for entry in entries(RootSection.routes) {
-      if let setting = entry.fields[RouteSection.service] { resolve(setting, .service) }
-      if case .list(let members) = entry.fields[RouteSection.listeners]?.value {
-        for member in members { resolve(member, .listener) }
+      if let setting = entry.fields[RouteSection.service], !isKnown(setting, knownServices) {
+        report(setting, .service, among: services)
       }
+      guard case .list(let members) = entry.fields[RouteSection.listeners]?.value else { continue }
+      for member in members where !isKnown(member, knownListeners) { report(member, .listener, among: listeners) }
     }
   }
 
-  private mutating func resolve(_ setting: Setting, _ entity: NamedKind) {
-    guard case .text(let name) = setting.value, !setting.isPlaceholder, let place = setting.place else { return }
-    let known = names(entity)
-    guard !known.contains(name) else { return }
-    diagnoses.error(
-      place, "there is no \(entity.rawValue) '\(name)'",
-      hint: Nearness.hint(for: name, among: known)
-        ?? (known.isEmpty
-          ? "'\(entity.collection)' is empty" : "known: \(known.prefix(8).joined(separator: ", "))"))
+  /// True also for values that say nothing.
+  private func isKnown(_ setting: Setting, _ known: Set<String>) -> Bool {
+    guard case .text(let name) = setting.value, !setting.isPlaceholder else { return true }
+    return known.contains(name)
+  }
+
+  private mutating func report(_ setting: Setting, _ kind: NamedKind, among known: [String]) {
+    guard case .text(let name) = setting.value, let place = setting.place else { return }
+    let list = known.isEmpty ? "'\(kind.collection)' is empty" : "known: \(known.prefix(8).joined(separator: ", "))"
+    // Among very many names, looking for near ones would take longer than it helps.
+    let near = known.count <= 1_000 ? Nearness.hint(for: name, among: known) : nil
+    diagnoses.error(place, "there is no \(kind.rawValue) '\(name)'", hint: near ?? list)
   }
 
   /// What is there but has no effect, and what would call Edge itself.

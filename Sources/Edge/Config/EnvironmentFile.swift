@@ -8,7 +8,9 @@ import YAML
 
 /// Environment variables, each with its place when it came from a file.
 struct EnvironmentVariables: Sendable {
+  /// Values by name; an empty one is set.
   private(set) var values: [String: String]
+  /// Places of those that came from a file.
   private(set) var places: [String: SourcePlace] = [:]
 
   /// The variables of a process.
@@ -36,18 +38,22 @@ struct EnvironmentVariables: Sendable {
 
 /// Reads `.env` files.
 ///
-/// A line is blank, a comment (`#` first), or `NAME=value`: no blanks around `=`, no `export`. A value is bare (to the
-/// end of the line or to ` #`, without quotes and inner blanks), in single quotes (as it stands) or in double quotes
-/// (`\n`, `\t`, `\"`, `\\` and `\$` are replaced). Nothing is expanded.
+/// A line is blank, a comment (`#` first), or `NAME=value`: no blanks around `=`, no `export`. A value is bare (to
+/// the end of the line or to ` #`, without quotes and inner blanks), in single quotes (as it stands) or in double
+/// quotes (`\n`, `\t`, `\"`, `\\` and `\$` are replaced). Nothing is expanded.
 struct EnvironmentFile {
   /// One line that sets a variable.
   struct Entry: Sendable, Equatable {
+    /// The variable.
     let name: String
+    /// Its value after quotes and escapes.
     let value: String
+    /// The name in the file.
     let place: SourcePlace
   }
 
   private let source: SourceFile
+  /// What was read so far.
   private(set) var entries: [Entry] = []
   private var seen: [String: SourcePlace] = [:]
 
@@ -125,7 +131,7 @@ struct EnvironmentFile {
     }
     guard index < text.endIndex else { throw ValueComplaint("the value has no closing quote") }
     let tail = String(decoding: text[(index + 1)...], as: UTF8.self)
-    guard tail.trimmed().isEmpty || (tail.hasPrefix(" ") && tail.trimmed().hasPrefix("#")) else {
+    guard ConfigText.trimmed(tail).isEmpty || (tail.hasPrefix(" ") && ConfigText.trimmed(tail).hasPrefix("#")) else {
       throw ValueComplaint("something follows the closing quote")
     }
     return String(decoding: value, as: UTF8.self)
@@ -137,7 +143,7 @@ struct EnvironmentFile {
     var value = String(decoding: text, as: UTF8.self)
     if let comment = value.firstRange(of: " #") { value = String(value[..<comment.lowerBound]) }
     guard value.first != " ", value.first != "\t" else { throw ValueComplaint("no blanks around '='") }
-    value = value.trimmed()
+    value = ConfigText.trimmed(value)
     guard !value.contains(where: { $0 == " " || $0 == "\t" || $0 == "\"" || $0 == "'" }) else {
       throw ValueComplaint("a value with blanks or quotes needs quotes around it")
     }

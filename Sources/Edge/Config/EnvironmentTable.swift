@@ -6,6 +6,7 @@
 
 /// A variable that must not be set, because what it asks for is not there.
 struct RefusedVariable: Sendable {
+  /// The variable.
   let name: String
   /// What cannot be used, for the sentence "this version cannot use …".
   let use: String
@@ -23,7 +24,7 @@ enum EnvironmentTable {
     RefusedVariable(
       name: "AUTH_SERVICE_URL", use: "an authentication service", instead: "unset it: nobody is authenticated yet"),
     RefusedVariable(
-      name: "CREDIT_SERVICE_URL", use: "a credit service", instead: "unset it: no credits are counted yet")
+      name: "CREDIT_SERVICE_URL", use: "a credit service", instead: "unset it: no credits are counted yet"),
   ]
 
   /// The variable that says where Edge runs.

@@ -6,10 +6,15 @@
 
 /// A JSON value to be written.
 indirect enum JSONText: Sendable {
+  /// Text, escaped when written.
   case string(String)
+  /// A whole number.
   case integer(Int)
+  /// true or false.
   case boolean(Bool)
+  /// Members in order.
   case array([JSONText])
+  /// Pairs in order; the caller keeps keys distinct.
   case object([(key: String, value: JSONText)])
 
   /// The text, indented by two blanks a level, without a line end at the end.

@@ -17,6 +17,7 @@ struct LoadOptions: Sendable {
   /// only.
   var placeholders: Bool
 
+  /// Options; by default an empty environment and nothing special.
   init(environment: [String: String] = [:], dev: Bool = false, placeholders: Bool = false) {
     self.environment = environment
     self.dev = dev
@@ -26,8 +27,11 @@ struct LoadOptions: Sendable {
 
 /// A file that took part.
 struct LoadedFile: Sendable, Equatable {
+  /// The path as messages show it.
   let path: String
+  /// Its size in bytes.
   let byteCount: Int
+  /// Over its bytes, see ContentHash.
   let contentHash: UInt64
 }
 
@@ -43,7 +47,10 @@ struct LoadOutcome: Sendable {
   let files: [LoadedFile]
 
   /// True when nothing was loaded.
-  var hasErrors: Bool { snapshot == nil }
+  var hasErrors: Bool { diagnoses.contains { $0.severity == .error } }
+
+  /// Every finding as text, each ending in a line end; empty when there is none.
+  var report: String { diagnoses.map { $0.render() + "\n" }.joined() }
 }
 
 /// Loads configurations.
@@ -115,7 +122,7 @@ struct Loader {
   /// The variables: `.env` under `--dev`, unless the environment itself says production.
   private mutating func prepareEnvironment() {
     var variables = EnvironmentVariables(options.environment)
-    let path = ConfigFile.join(folder, ".env")
+    let path = FilePath.join(folder, ".env")
     if options.dev, variables.values[EnvironmentTable.mode] != "production" {
       do {
         let source = SourceFile(path: path, bytes: try ConfigFile.read(path, bytesMax: 64 << 10), isSecret: true)
@@ -134,7 +141,7 @@ struct Loader {
 
   private mutating func readMain() -> SectionFields? {
     diagnoses.opened(mainPath)
-    readPaths.insert(mainPath)
+    readPaths.insert(ConfigFile.canonical(mainPath))
     do {
       return parse(try ConfigFile.read(mainPath, bytesMax: Loader.fileBytesMax), path: mainPath, isMain: true)
     } catch {
@@ -204,7 +211,7 @@ struct Loader {
   }
 
   private mutating func include(_ pattern: String, at place: SourcePlace, into root: inout SectionFields) {
-    let path = ConfigFile.join(folder, pattern)
+    let path = FilePath.join(folder, pattern)
     let namePattern = String(
       pattern[(pattern.lastIndex(of: "/").map { pattern.index(after: $0) } ?? pattern.startIndex)...])
     guard namePattern.contains(where: { "*?[".contains($0) }) else {
@@ -215,7 +222,7 @@ struct Loader {
     do {
       var count = 0
       for name in try ConfigFile.names(in: subfolder) {
-        let file = ConfigFile.join(subfolder, name)
+        let file = FilePath.join(subfolder, name)
         guard ConfigFile.matches(name, pattern: namePattern) else {
           // The main file often lies beside what it includes.
           if file == mainPath { continue }
@@ -238,7 +245,7 @@ struct Loader {
   }
 
   private mutating func includeFile(_ path: String, at place: SourcePlace, into root: inout SectionFields) {
-    guard readPaths.insert(path).inserted else {
+    guard readPaths.insert(ConfigFile.canonical(path)).inserted else {
       diagnoses.add(Diagnosis(.note, .place(place), "'\(path)' is included once only, though named again here"))
       return
     }

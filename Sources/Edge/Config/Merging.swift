@@ -126,7 +126,7 @@ extension SectionFields {
   ) {
     let location = variables.location(name)
     // A suffix is added to plain numbers only; what else stands there is not worth repeating with it.
-    let isPlain = suffix.isEmpty || plainInteger(value) != nil
+    let isPlain = suffix.isEmpty || ConfigText.plainInteger(value) != nil
     let message = isPlain ? complaint.message : "'\(value)' is not a plain number"
     let purpose = suffix.isEmpty ? "the default of '\(row.key)'" : "the default of '\(row.key)' in \(suffix)"
     let diagnosis = Diagnosis(

@@ -18,7 +18,7 @@ enum ReferencePrinter {
     text += "| Key | Value | Default | Reload | Meaning |\n|---|---|---|---|---|\n"
     for row in section.rows {
       let cells = [
-        "`\(row.key)`", row.type.expectation, fallback(row), row.reload.rawValue, row.doc
+        "`\(row.key)`", row.type.expectation, fallback(row), row.reload.rawValue, row.doc,
       ].map { $0.replacing("|", with: "\\|") }
       text += "| \(cells.joined(separator: " | ")) |\n"
     }

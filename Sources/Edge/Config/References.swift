@@ -20,6 +20,7 @@ enum ReferenceExpansion: Sendable, Equatable {
 
 /// Replaces references.
 struct ReferenceResolver: Sendable {
+  /// Where `${env:…}` looks.
   let variables: EnvironmentVariables
   /// The folder that relative paths of `${file:…}` start from.
   let folder: String
@@ -31,6 +32,7 @@ struct ReferenceResolver: Sendable {
   /// Largest file that `${file:…}` reads, in bytes.
   static let fileBytesMax = 64 << 10
 
+  /// A resolver that has inserted nothing yet.
   init(variables: EnvironmentVariables, folder: String, placeholders: Bool) {
     self.variables = variables
     self.folder = folder
@@ -154,7 +156,7 @@ struct ReferenceResolver: Sendable {
   ) throws(ValueComplaint) -> (text: String, label: String, isHidden: Bool)? {
     guard !path.isEmpty else { throw ValueComplaint("'${file:}' names no file") }
     do {
-      var bytes = try ConfigFile.read(ConfigFile.join(folder, path), bytesMax: ReferenceResolver.fileBytesMax)
+      var bytes = try ConfigFile.read(FilePath.join(folder, path), bytesMax: ReferenceResolver.fileBytesMax)
       // Editors and `echo` end a file with a line end that is not meant.
       while let last = bytes.last, last == 0x0A || last == 0x0D { bytes.removeLast() }
       used(path, String(decoding: bytes, as: UTF8.self))

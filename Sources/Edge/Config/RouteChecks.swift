@@ -57,8 +57,7 @@ enum RouteChecks {
   }
 
   /// Every combination of a route with the place of its path; nil when a value is wrong or stands in for another.
-  private static func matches(of route: NamedFields, listeners all: [String]) -> [(Match, PathPattern, SourcePlace)]?
-  {
+  private static func matches(of route: NamedFields, listeners all: [String]) -> [(Match, PathPattern, SourcePlace)]? {
     guard let paths = members(route.fields[RouteSection.path]), let hosts = members(route.fields[RouteSection.host]),
       let methods = members(route.fields[RouteSection.methods]),
       let listeners = members(route.fields[RouteSection.listeners])

@@ -18,7 +18,7 @@ enum SchemaPrinter {
         .object([
           ("description", .string("Text with ${env:NAME}, ${env:NAME:-default} or ${file:/path} in it.")),
           ("type", .string("string")),
-          ("pattern", .string("\\$\\{(env|file):"))
+          ("pattern", .string("\\$\\{(env|file):")),
         ])
       )
     ]
@@ -27,7 +27,7 @@ enum SchemaPrinter {
     }
     var pairs: [(key: String, value: JSONText)] = [
       ("$schema", .string("https://json-schema.org/draft/2020-12/schema")),
-      ("title", .string(RootSection.schema.doc))
+      ("title", .string(RootSection.schema.doc)),
     ]
     if case .object(let root) = object(RootSection.schema, required: false) { pairs += root }
     pairs.append(("$defs", .object(definitions)))
@@ -50,7 +50,7 @@ enum SchemaPrinter {
     var pairs: [(key: String, value: JSONText)] = [
       ("description", .string(section.doc)),
       ("type", .array([.string("object"), .string("null")])),
-      ("additionalProperties", .boolean(false))
+      ("additionalProperties", .boolean(false)),
     ]
     let needed = section.rows.filter { if case .required = $0.fallback { true } else { false } }
     if required, !needed.isEmpty { pairs.append(("required", .array(needed.map { .string($0.key) }))) }
@@ -94,7 +94,7 @@ enum SchemaPrinter {
 
   private static func integer(_ bounds: ClosedRange<Int>) -> JSONText {
     .object([
-      ("type", .string("integer")), ("minimum", .integer(bounds.lowerBound)), ("maximum", .integer(bounds.upperBound))
+      ("type", .string("integer")), ("minimum", .integer(bounds.lowerBound)), ("maximum", .integer(bounds.upperBound)),
     ])
   }
 
@@ -120,12 +120,11 @@ enum SchemaPrinter {
     case .choice(let words): return either([.object([("enum", .array(words.map { .string($0) }))])])
     case .endpoint: return either([matching("^http://[^/?#@]+$")])
     case .pattern: return either([matching("^/")])
-    case .method: return either([matching("^[A-Z0-9_-]+$")])
     case .reference: return either([matching(namePattern)])
     case .list(let element, let count, let scalarAllowed):
       let list = JSONText.object([
         ("type", .string("array")), ("items", .object(self.type(element))), ("minItems", .integer(count.lowerBound)),
-        ("maxItems", .integer(count.upperBound)), ("uniqueItems", .boolean(true))
+        ("maxItems", .integer(count.upperBound)), ("uniqueItems", .boolean(true)),
       ])
       if scalarAllowed { return [("anyOf", .array([.object(self.type(element)), list]))] }
       guard case .object(let pairs) = list else { return [] }
@@ -136,7 +135,7 @@ enum SchemaPrinter {
         ("type", .array([.string("object"), .string("null")])),
         ("propertyNames", .object([("pattern", .string(namePattern))])),
         ("maxProperties", .integer(count.upperBound)),
-        ("additionalProperties", .object([("$ref", .string("#/$defs/\(section.name)"))]))
+        ("additionalProperties", .object([("$ref", .string("#/$defs/\(section.name)"))])),
       ]
     }
   }

@@ -8,10 +8,14 @@ import YAML
 
 /// Reads the sections of one file.
 struct SectionReader {
+  /// The file being read.
   let source: SourceFile
+  /// Handed on from file to file.
   var references: ReferenceResolver
+  /// Handed on likewise.
   var diagnoses: DiagnosisList
 
+  /// A reader for one file.
   init(source: SourceFile, references: ReferenceResolver, diagnoses: DiagnosisList) {
     self.source = source
     self.references = references
@@ -74,7 +78,7 @@ struct SectionReader {
     var entries: [NamedFields] = []
     for entry in mapping.entries {
       let place = source.place(of: entry.key)
-      do { _ = try EntityName.read(entry.name, of: entity) } catch {
+      do { _ = try NameText.read(entry.name, of: entity) } catch {
         diagnoses.error(place, error.message, hint: error.hint)
       }
       if let fields = read(section, entry.value, path: "\(path).\(entry.name)", place: place) {
@@ -155,18 +159,10 @@ struct SectionReader {
     }
     do {
       let value = try type.read(input)
-      warn(about: value, type, at: place)
       return Setting(value: value, origin: .file(place, references: names))
     } catch {
       diagnoses.error(place, "\(path): \(error.message)", hint: error.hint)
       return failed
-    }
-  }
-
-  private mutating func warn(about value: SettingValue, _ type: ValueType, at place: SourcePlace) {
-    guard case .method = type, case .text(let method) = value, !MethodToken.known.contains(method) else { return }
-    if let hint = Nearness.hint(for: method, among: MethodToken.known) {
-      diagnoses.warning(place, "'\(method)' is an unusual method", hint: hint)
     }
   }
 

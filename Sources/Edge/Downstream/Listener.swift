@@ -1,4 +1,5 @@
 // Listening sockets: bound once by the control thread, waited on by every worker.
+// Owns binding and accepting; what an accepted connection becomes is the worker's matter.
 
 import CLinux
 import Glibc

@@ -1,4 +1,5 @@
 // Responses that Edge writes itself: errors and built-in endpoints.
+// Called by the driver, which sends the bytes; nothing here knows a connection.
 
 import Glibc
 

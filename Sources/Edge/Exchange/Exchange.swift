@@ -1,5 +1,5 @@
-// The slot of an exchange: what must be known from a request's head to its log line, as plain bytes. The driver owns the
-// slots; the relay and the machine work on the parts that are theirs.
+// The slot of an exchange: what must be known from a request's head to its log line, as plain bytes. The driver owns
+// the slots; the relay and the machine work on the parts that are theirs.
 
 /// One request with its response.
 struct Exchange: SlabSlot {

@@ -1,4 +1,5 @@
-// What the machine tells the driver to do. At most three at once, in order, as plain bytes: a transition allocates nothing.
+// What the machine tells the driver to do. At most three at once, in order, as plain bytes: a transition allocates
+// nothing.
 
 /// One thing to do. The driver knows the exchange it is about.
 enum ExchangeAction: UInt8 {

@@ -1,16 +1,16 @@
-// The life of an exchange, without I/O: events in, actions out. The driver tells it what happened and does what it says.
-// Once a response is on its way the relay moves the bytes and reports only beginnings and ends.
+// The life of an exchange, without I/O: events in, actions out. The driver tells it what happened and does what it
+// says. Once a response is on its way the relay moves the bytes and reports only beginnings and ends.
 //
 //              forward            connected                responseHead
 //   deciding ──────────▶ connecting ─────────▶ requesting ──────────────▶ duplex
 //      │                   │   ▲ │                 │ requestEnded            │ requestEnded
 //      │ reply             └───┘ │ no endpoint     ▼        responseHead     ▼
-//      │               connectFailed            awaiting ──────────────▶ responding      (wentStale: back to connecting)
+//      │               connectFailed            awaiting ──────────────▶ responding
 //      ▼                         ▼                 │ failed, timed out       │ responseEnded
 //   flushing ◀───────────────────┴─────────────────┘                         ▼
 //      │ flushed                                                          flushing
 //      ▼
-//    ended     (from every state: the client goes, the drain is over)
+//    ended     (from every state: the client goes, the drain is over; wentStale leads from awaiting to connecting)
 
 /// Where an exchange is.
 enum ExchangeState: UInt8, CaseIterable {

@@ -1,5 +1,6 @@
-// Moves a body from one connection's reads to the other's writes: takes the framing off, puts the framing on. It works
-// on bytes in a scratch area with room in front (Limits.readHeadroom) and behind; it knows no sockets and no exchange.
+// Moves a body from one connection's reads to the other's writes: takes the framing off, puts the framing on. It
+// works on bytes in a scratch area with room in front (Limits.readHeadroom) and behind; it knows no sockets and no
+// exchange.
 
 import Glibc
 

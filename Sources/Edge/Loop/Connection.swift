@@ -1,5 +1,5 @@
-// The slot of a socket: what the loop knows of it, and the few numbers by which the floors above find their own state.
-// Plain bytes in a slab. An idle connection is this slot and nothing else.
+// The slot of a socket: what the loop knows of it, and the few numbers by which the floors above find their own
+// state. Plain bytes in a slab. An idle connection is this slot and nothing else.
 
 /// Whose socket it is and what it is doing.
 enum ConnectionRole: UInt8 {

@@ -1,4 +1,5 @@
 // Messages to a worker from other threads: a bounded mailbox and a descriptor that wakes the worker's poller.
+// Anybody may post; only the worker that owns the inbox takes. Nobody ever waits here.
 
 import CLinux
 import Glibc

@@ -61,7 +61,9 @@ struct Poller {
 
   /// Waits up to `milliseconds` (-1: without end); returns how many events there are.
   @inline(__always)
-  func wait(_ milliseconds: Int32) -> Int { max(0, Int(epoll_wait(fd, events, Int32(Limits.eventsPerTurn), milliseconds))) }
+  func wait(_ milliseconds: Int32) -> Int {
+    max(0, Int(epoll_wait(fd, events, Int32(Limits.eventsPerTurn), milliseconds)))
+  }
 
   @inline(__always)
   subscript(index: Int) -> PollEvent { PollEvent(events[index]) }

@@ -1,8 +1,8 @@
 // Deadlines of connections. Most are moved, few are met: moving one later only stores the new time, and the slot is
 // linked anew when its old tick comes. One wheel per worker, one deadline per connection.
 
-/// Slots of a slab hung in lists by tick. A tick is 16 ms; what is due later than the wheel reaches hangs at its far end
-/// and is looked at again there.
+/// Slots of a slab hung in lists by tick. A tick is 16 ms; what is due later than the wheel reaches hangs at its far
+/// end and is looked at again there.
 struct TimerWheel {
   static let never = UInt64.max
   static let unlinked = UInt64.max

@@ -1,4 +1,5 @@
 // Builds a `RouteTable` from the routes of a snapshot. Runs once per generation, off the loops.
+// Called by the compilation of a generation's tables; the request path only sees the result.
 
 /// Turns routes into tries, then tries into flat rows.
 struct RouteCompiler {
@@ -24,7 +25,7 @@ struct RouteCompiler {
   }
 
   private mutating func compile(_ routes: [Route]) -> RouteTable {
-    var trees: [(kind: RouteHost.Kind, name: String, tree: Tree)] = []
+    var trees: [(kind: RouteHost.Precision, name: String, tree: Tree)] = []
     for (index, route) in routes.enumerated() {
       let candidate = RouteCandidate(
         route: Int32(index), methods: RouteCompiler.methodBits(route.methods),
@@ -48,7 +49,7 @@ struct RouteCompiler {
       edges: UnsafePointer(arena.copy(edges)), candidates: UnsafePointer(arena.copy(candidates)))
   }
 
-  private static func hosts(_ route: Route) -> [(RouteHost.Kind, String)] {
+  private static func hosts(_ route: Route) -> [(RouteHost.Precision, String)] {
     if route.hosts.isEmpty { return [(.any, "")] }
     return route.hosts.map { host in
       switch host {
@@ -59,9 +60,9 @@ struct RouteCompiler {
   }
 
   /// GET includes HEAD (RFC 9110 section 9.3.2): a service that answers one answers the other.
-  private static func methodBits(_ names: [String]) -> UInt16 {
+  private static func methodBits(_ methods: [Method]) -> UInt16 {
     var bits: UInt16 = 0
-    for method in Method.allCases where names.contains(where: { $0 == method.name.description }) { bits |= method == .get ? Method.get.bit | Method.head.bit : method.bit }
+    for method in methods { bits |= method == .get ? Method.get.bit | Method.head.bit : method.bit }
     return bits
   }
 
@@ -98,7 +99,8 @@ struct RouteCompiler {
     var children: [RouteEdge] = []
     for (text, child) in tree.literals {
       let segment = arena.text(text)
-      children.append(RouteEdge(hash: RouteTable.hash(segment.start, segment.count), segment: segment, node: flatten(child)))
+      children.append(
+        RouteEdge(hash: RouteTable.hash(segment.start, segment.count), segment: segment, node: flatten(child)))
     }
     children.sort { $0.hash < $1.hash }
     node.firstChild = Int32(edges.count)

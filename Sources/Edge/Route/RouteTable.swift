@@ -1,7 +1,7 @@
 // Finds the route of a request: a flat trie per host pattern, compiled once per generation into memory that holds no
-// references. More specific wins: an exact host over a wildcard over any; in a path a literal segment over a parameter
-// over everything below. Where the most specific path does not take the method, less specific ones are asked before the
-// answer is 405.
+// references. More specific wins: an exact host over a wildcard over any; in a path a literal segment over a
+// parameter over everything below. Where the most specific path does not take the method, less specific ones are
+// asked before the answer is 405.
 
 import Glibc
 
@@ -56,11 +56,11 @@ struct RouteEdge: BitwiseCopyable {
 
 /// A host pattern with the root of its trie.
 struct RouteHost: BitwiseCopyable {
-  enum Kind: UInt8, Comparable {
+  enum Precision: UInt8, Comparable {
     case exact, suffix, any
-    static func < (left: Kind, right: Kind) -> Bool { left.rawValue < right.rawValue }
+    static func < (left: Precision, right: Precision) -> Bool { left.rawValue < right.rawValue }
   }
-  var kind: Kind
+  var kind: Precision
   /// Lower case; of a wildcard what follows the star, dot included.
   var name: StaticBytes
   var root: Int32
@@ -96,7 +96,8 @@ struct RouteTable: BitwiseCopyable {
     }
   }
 
-  /// The route at or below a node for the path from `position` on, which is a slash or the end; -1 when there is none.
+  /// The route at or below a node for the path from `position` on, which is a slash or the end; -1 when there is
+  /// none.
   private func walk(_ index: Int32, at position: Int, _ query: RouteQuery, _ allowed: inout UInt16) -> Int32 {
     let node = nodes[Int(index)]
     if position == query.pathCount || position == 0 && query.pathCount == 1 {
@@ -131,7 +132,9 @@ struct RouteTable: BitwiseCopyable {
       if edges[middle].hash < hash { low = middle + 1 } else { high = middle }
     }
     while low < end, edges[low].hash == hash {
-      if edges[low].segment.count == count, equalBytes(edges[low].segment.start, segment, count) { return edges[low].node }
+      if edges[low].segment.count == count, equalBytes(edges[low].segment.start, segment, count) {
+        return edges[low].node
+      }
       low += 1
     }
     return -1

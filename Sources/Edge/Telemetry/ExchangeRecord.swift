@@ -1,5 +1,5 @@
-// The facts of one exchange as plain bytes: filled while it runs, copied to the log ring when it ends, turned into text
-// by the log writer. Names stand in memory of the generation they come from.
+// The facts of one exchange as plain bytes: filled while it runs, copied to the log ring when it ends, turned into
+// text by the log writer. Names stand in memory of the generation they come from.
 
 /// What the access log tells about an exchange.
 struct ExchangeRecord: BitwiseCopyable {

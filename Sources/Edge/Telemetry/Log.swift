@@ -1,6 +1,6 @@
-// Where lines go: one background thread takes records from the workers' rings and lines of the control thread, and writes
-// them to standard output. Nobody waits for it: a full ring drops access lines and counts them. It sleeps until there is
-// something to write and then looks at most every 10 ms, so a busy worker wakes it rarely.
+// Where lines go: one background thread takes records from the workers' rings and lines of the control thread, and
+// writes them to standard output. Nobody waits for it: a full ring drops access lines and counts them. It sleeps
+// until there is something to write and then looks at most every 10 ms, so a busy worker wakes it rarely.
 
 import CLinux
 import Glibc
@@ -91,8 +91,8 @@ final class Log: Sendable {
       }
       if ending { return }
       isAsleep.store(true, ordering: .sequentiallyConsistent)
-      // A worker that published just now may have read `isAsleep` before the store reached it, for it pays for no barrier:
-      // one last look, long after any such record has become visible.
+      // A worker that published just now may have read `isAsleep` before the store reached it, for it pays for no
+      // barrier: one last look, long after any such record has become visible.
       waitForWake(Log.lookMilliseconds)
       if hasWork() {
         isAsleep.store(false, ordering: .relaxed)

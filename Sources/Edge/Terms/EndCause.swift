@@ -1,4 +1,5 @@
 // Why an exchange ended: a closed set that the log, the metrics and later the settlement of credits share.
+// The exchange's machine decides it; nobody invents another word for it.
 
 /// The end of an exchange.
 enum EndCause: UInt8, CaseIterable {

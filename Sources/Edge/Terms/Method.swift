@@ -1,4 +1,5 @@
 // Request methods. A method that is not in the set is still forwarded; it has the one name `other` for routing.
+// Read by the parser, matched by routes, named by the log.
 
 /// A request method (RFC 9110 section 9, RFC 5789).
 enum Method: UInt8, CaseIterable {
@@ -31,8 +32,17 @@ enum Method: UInt8, CaseIterable {
     self = .other
   }
 
-  /// The methods that a route can take, as bits.
-  static let servedBits: UInt16 = [Method.get, .head, .post, .put, .delete, .patch, .options].reduce(0) { $0 | $1.bit }
+  /// The methods that a route can name.
+  static let served: [Method] = [.get, .head, .post, .put, .delete, .patch, .options]
+
+  /// The same, as bits.
+  static let servedBits: UInt16 = served.reduce(0) { $0 | $1.bit }
+
+  /// The method of a name in a configuration.
+  init?(name: String) {
+    guard let method = Method.served.first(where: { $0.name.description == name }) else { return nil }
+    self = method
+  }
 
   /// One bit per method, for sets of them.
   var bit: UInt16 { 1 << UInt16(rawValue) }

@@ -1,4 +1,5 @@
 // Which Edge this is.
+// Said by `edge version`, by `/health` and by the log's first line.
 
 /// The version of this program, as `edge version` and `/health` say it (semver.org).
 enum Version {

@@ -1,5 +1,5 @@
-// Idle connections to endpoints, per worker: the last one given back is the first one taken, so the rest grow old and are
-// closed. Links live in the connections' slots; the pool is a list head and a count per endpoint.
+// Idle connections to endpoints, per worker: the last one given back is the first one taken, so the rest grow old and
+// are closed. Links live in the connections' slots; the pool is a list head and a count per endpoint.
 
 /// A worker's idle connections and its place in each service's round.
 struct ConnectionPool {

@@ -1,4 +1,5 @@
 // Services and their endpoints as rows without references, compiled once per generation.
+// Read by the driver and the connection pool; it never changes once it is compiled.
 
 /// One service.
 struct ServiceRow: BitwiseCopyable {

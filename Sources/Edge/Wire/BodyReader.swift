@@ -1,5 +1,5 @@
-// Finds the end of a message body as its bytes arrive, and takes chunked framing off in place (RFC 9112 sections 6 and
-// 7.1). Chunk extensions and trailers are checked and dropped; what is not exactly right is a fault.
+// Finds the end of a message body as its bytes arrive, and takes chunked framing off in place (RFC 9112 sections 6
+// and 7.1). Chunk extensions and trailers are checked and dropped; what is not exactly right is a fault.
 //
 //   size ─▶ sizeEnd ─▶ data ─▶ dataCR ─▶ dataLF ─▶ size …
 //    │ ▲                                          size 0

@@ -1,4 +1,5 @@
-// Which byte may stand where: token characters of RFC 9110, URI characters of RFC 3986, as one table of bits per byte.
+// Which byte may stand where: token characters of RFC 9110, URI characters of RFC 3986, as one table of bits per
+// byte.
 
 /// What a byte may be part of.
 struct ByteClass: OptionSet, BitwiseCopyable {
@@ -75,8 +76,8 @@ func holdsControlByte(_ bytes: UnsafePointer<UInt8>, _ count: Int) -> Bool {
   return false
 }
 
-/// How many bytes from the start are letters and dashes, of which most field names are made, seen eight at a time. May stop
-/// up to seven bytes early at the end of what is readable.
+/// How many bytes from the start are letters and dashes, of which most field names are made, seen eight at a time.
+/// May stop up to seven bytes early at the end of what is readable.
 @inline(__always)
 func plainNamePrefix(_ bytes: UnsafePointer<UInt8>, _ count: Int) -> Int {
   let raw = UnsafeRawPointer(bytes)

@@ -1,7 +1,7 @@
-// Reads HTTP/1 heads (RFC 9112), strictly: what a lenient peer might read in two ways is refused, so that nobody behind
-// Edge can be made to see another request than Edge saw. The parser is a function of the bytes so far; while a head is
-// incomplete it is asked again when another line has ended, and errors in complete lines are reported at once.
-// It owns no bytes and no sockets. The field table is filled as a side effect and valid until the next head.
+// Reads HTTP/1 heads (RFC 9112), strictly: what a lenient peer might read in two ways is refused, so that nobody
+// behind Edge can be made to see another request than Edge saw. The parser is a function of the bytes so far; while a
+// head is incomplete it is asked again when another line has ended, and errors in complete lines are reported at
+// once. It owns no bytes and no sockets. The field table is filled as a side effect and valid until the next head.
 
 import Glibc
 
@@ -163,7 +163,8 @@ struct HTTP1Parser {
 
   // MARK: Responses
 
-  /// Reads a response head that begins at `bytes`. `toHead`: the request was HEAD, so no body follows whatever is said.
+  /// Reads a response head that begins at `bytes`. `toHead`: the request was HEAD, so no body follows whatever is
+  /// said.
   mutating func readResponse(
     _ bytes: UnsafePointer<UInt8>, _ count: Int, limits: HeadLimits, toHead: Bool, into head: inout ResponseHead
   ) -> HeadProgress {
@@ -243,7 +244,9 @@ struct HTTP1Parser {
   }
 
   /// An incomplete head is refused as soon as it cannot become a permitted one.
-  private func unfinished(_ bytes: UnsafePointer<UInt8>, _ start: Int, _ count: Int, _ limits: HeadLimits) -> HeadProgress {
+  private func unfinished(
+    _ bytes: UnsafePointer<UInt8>, _ start: Int, _ count: Int, _ limits: HeadLimits
+  ) -> HeadProgress {
     count >= limits.bytes ? .refused(.tooLarge) : .incomplete
   }
 
@@ -267,7 +270,9 @@ struct HTTP1Parser {
   }
 
   @inline(__always)
-  private mutating func readField(_ bytes: UnsafePointer<UInt8>, _ start: Int, _ end: Int, isRequest: Bool) -> HeadFault? {
+  private mutating func readField(
+    _ bytes: UnsafePointer<UInt8>, _ start: Int, _ end: Int, isRequest: Bool
+  ) -> HeadFault? {
     if bytes[start] == 0x20 || bytes[start] == 0x09 { return .folded }
     var hasUnderscore = false
     var index = start + plainNamePrefix(bytes + start, end - start)

@@ -203,7 +203,8 @@ enum ChunkWriter {
   static let tailBytes = 2
   static let last: StaticString = "0\r\n\r\n"
 
-  /// Puts the size line in front of `payload` and the line end behind it; returns where the chunk begins and its length.
+  /// Puts the size line in front of `payload` and the line end behind it; returns where the chunk begins and its
+  /// length.
   static func frame(_ payload: BytePointer, _ count: Int) -> (start: BytePointer, count: Int) {
     var start = payload - 2
     start[0] = 0x0d

@@ -32,7 +32,8 @@ struct HeadFaultRow: Sendable {
     HeadFaultRow(.badTarget, .invalidRequest, "The request target is not a valid path or URL; encode it."),
     HeadFaultRow(.badVersion, .invalidRequest, "The HTTP version is malformed; send HTTP/1.1."),
     HeadFaultRow(.unknownVersion, .versionNotSupported, "Only HTTP/1.0 and HTTP/1.1 are spoken here."),
-    HeadFaultRow(.badFieldName, .invalidRequest, "A header name is empty, holds a forbidden byte or is followed by a space."),
+    HeadFaultRow(
+      .badFieldName, .invalidRequest, "A header name is empty, holds a forbidden byte or is followed by a space."),
     HeadFaultRow(.badFieldValue, .invalidRequest, "A header value holds a control byte."),
     HeadFaultRow(.folded, .invalidRequest, "A header value is folded over several lines; send it on one."),
     HeadFaultRow(.tooLarge, .headersTooLarge, "The request line and headers are too long; send fewer or shorter ones."),
@@ -44,14 +45,16 @@ struct HeadFaultRow: Sendable {
     HeadFaultRow(.badContentLength, .invalidRequest, "Content-Length is not a plain decimal number."),
     HeadFaultRow(.contentLengthTwice, .invalidRequest, "There is more than one Content-Length."),
     HeadFaultRow(.lengthAndChunked, .invalidRequest, "Both Content-Length and Transfer-Encoding are given; send one."),
-    HeadFaultRow(.badTransferEncoding, .invalidRequest, "Transfer-Encoding is malformed or given twice; send chunked alone."),
+    HeadFaultRow(
+      .badTransferEncoding, .invalidRequest, "Transfer-Encoding is malformed or given twice; send chunked alone."),
     HeadFaultRow(.unknownTransferEncoding, .notImplemented, "Only the transfer coding chunked is known here."),
     HeadFaultRow(.codingInOldVersion, .invalidRequest, "Transfer-Encoding is not defined for HTTP/1.0."),
     HeadFaultRow(.bodyInOldVersion, .invalidRequest, "This HTTP/1.0 method does not carry a body."),
     HeadFaultRow(.badConnection, .invalidRequest, "The Connection header is malformed or names too many fields."),
     HeadFaultRow(.badExpectation, .expectationFailed, "Only the expectation 100-continue is known here."),
     HeadFaultRow(.badStatusLine, .providerError, "The service's status line is malformed."),
-    HeadFaultRow(.badChunkSize, .invalidRequest, "A chunk size is not a plain hexadecimal number of at most 13 digits."),
+    HeadFaultRow(
+      .badChunkSize, .invalidRequest, "A chunk size is not a plain hexadecimal number of at most 13 digits."),
     HeadFaultRow(.badChunkExtension, .invalidRequest, "A chunk extension is malformed or too long."),
     HeadFaultRow(.badChunkEnd, .invalidRequest, "A chunk does not end with CRLF."),
     HeadFaultRow(.badTrailer, .invalidRequest, "The trailers are malformed or too long."),

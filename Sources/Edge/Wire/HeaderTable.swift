@@ -1,5 +1,5 @@
-// The fields of the head that is being handled: ranges into the bytes of that head, never copies. One table per worker,
-// filled by the parser, read until the head has been written anew, then overwritten by the next.
+// The fields of the head that is being handled: ranges into the bytes of that head, never copies. One table per
+// worker, filled by the parser, read until the head has been written anew, then overwritten by the next.
 
 /// A run of bytes inside a head.
 struct HeadRange: BitwiseCopyable, Equatable {

@@ -1,7 +1,7 @@
-// The request target (RFC 9112 section 3.2), made canonical once. Routing, policies, the log and the service all see the
-// canonical path, so none of them can be talked into another one: unreserved characters decoded, hexadecimal in upper
-// case, dot segments resolved, empty segments merged. What would still mean two things is refused: an encoded slash,
-// backslash or NUL, an encoded dot segment, a path that climbs above the root.
+// The request target (RFC 9112 section 3.2), made canonical once. Routing, policies, the log and the service all see
+// the canonical path, so none of them can be talked into another one: unreserved characters decoded, hexadecimal in
+// upper case, dot segments resolved, empty segments merged. What would still mean two things is refused: an encoded
+// slash, backslash or NUL, an encoded dot segment, a path that climbs above the root.
 
 import Glibc
 
@@ -174,8 +174,8 @@ struct RequestTargetReader {
       guard let close = memchr(bytes, 0x5d, count) else { return nil }
       end = UnsafePointer(close.assumingMemoryBound(to: UInt8.self)) - bytes + 1
       if end < 4 { return nil }
-      for index in 1..<(end - 1) where !classes.has(bytes[index], .hexDigit) && bytes[index] != 0x3a && bytes[index] != 0x2e
-      {
+      for index in 1..<(end - 1)
+      where !classes.has(bytes[index], .hexDigit) && bytes[index] != 0x3a && bytes[index] != 0x2e {
         return nil
       }
     } else {

@@ -69,8 +69,8 @@ extension Worker {
     if connections.slots[Int(slot.pointee.server)].isReadable { markReady(slot.pointee.server) }
   }
 
-  /// The service's connection takes nothing more. What it already answered still counts: it may have refused the rest of
-  /// the request.
+  /// The service's connection takes nothing more. What it already answered still counts: it may have refused the rest
+  /// of the request.
   func stopUpload(_ exchange: Int32) {
     let slot = exchanges.slots + Int(exchange)
     let connection = connections.slots + Int(slot.pointee.client)
@@ -110,8 +110,8 @@ extension Worker {
 
   // MARK: Closing
 
-  /// Ends the sending side and reads on for a while: a connection closed with unread bytes is reset by the kernel, and the
-  /// reset may overtake the answer (RFC 9112 section 9.6).
+  /// Ends the sending side and reads on for a while: a connection closed with unread bytes is reset by the kernel,
+  /// and the reset may overtake the answer (RFC 9112 section 9.6).
   func startLinger(_ index: Int32) {
     let connection = connections.slots + Int(index)
     dropInput(index)

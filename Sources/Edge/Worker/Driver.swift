@@ -1,6 +1,6 @@
-// The proxy. Read from top to bottom this file is the way of an exchange: a head comes in, a route is found, the request
-// is sent to an endpoint, the response is relayed, a record is written. It performs what the machine in Exchange says and
-// tells it what happened; it is the only place where an exchange meets sockets.
+// The proxy. Read from top to bottom this file is the way of an exchange: a head comes in, a route is found, the
+// request is sent to an endpoint, the response is relayed, a record is written. It performs what the machine in
+// Exchange says and tells it what happened; it is the only place where an exchange meets sockets.
 //
 //   serve ─▶ readHead ─▶ begin ─▶ forward ─▶ dial ─▶ sendRequest ─▶ relayRequest
 //                          │                                            │
@@ -106,8 +106,8 @@ extension Worker {
 
   // MARK: The exchange begins
 
-  /// A head is complete or refused: makes the exchange, decides where it goes and starts it. `bytes` holds the head and
-  /// what followed it; it is the scratch area or the connection's input.
+  /// A head is complete or refused: makes the exchange, decides where it goes and starts it. `bytes` holds the head
+  /// and what followed it; it is the scratch area or the connection's input.
   private func begin(_ index: Int32, _ bytes: BytePointer, _ count: Int, _ head: RequestHead, fault: HeadFault?) {
     let slot = connections.slots + Int(index)
     let exchange = exchanges.take()
@@ -283,8 +283,8 @@ extension Worker {
     }
   }
 
-  /// Gets a connection to the next endpoint: an idle one, or a new one. The request waits in `outgoing` or, after a failed
-  /// try, in the exchange.
+  /// Gets a connection to the next endpoint: an idle one, or a new one. The request waits in `outgoing` or, after a
+  /// failed try, in the exchange.
   private func dial(_ exchange: Int32) {
     let slot = exchanges.slots + Int(exchange)
     let row = rows.services.services[Int(slot.pointee.service)]
@@ -361,8 +361,9 @@ extension Worker {
     perform(exchange, slot.pointee.machine.connectFailed(mayRetry: Int(slot.pointee.attempts) < tries))
   }
 
-  /// Hands the request to the connection; false when the connection is dead and nothing of it has left. A request that
-  /// may be sent again is kept, for the connection may turn out to have been closed by the service while it was idle.
+  /// Hands the request to the connection; false when the connection is dead and nothing of it has left. A request
+  /// that may be sent again is kept, for the connection may turn out to have been closed by the service while it was
+  /// idle.
   private func sendRequest(_ exchange: Int32) -> Bool {
     let slot = exchanges.slots + Int(exchange)
     let client = slot.pointee.client

@@ -1,5 +1,5 @@
-// The way back: the service's answer is read, its head written anew, its body relayed, and the exchange ends. Continues
-// Driver.swift.
+// The way back: the service's answer is read, its head written anew, its body relayed, and the exchange ends.
+// Continues Driver.swift.
 
 import CLinux
 import Glibc
@@ -56,8 +56,8 @@ extension Worker {
     parseResponse(exchange, bytes, count)
   }
 
-  /// The connection ended before a response. An idle connection may have been closed by the service just as the request
-  /// was sent: if nothing came back and the request may be repeated, it is, once, on a fresh connection.
+  /// The connection ended before a response. An idle connection may have been closed by the service just as the
+  /// request was sent: if nothing came back and the request may be repeated, it is, once, on a fresh connection.
   private func answerMissing(_ exchange: Int32) {
     let slot = exchanges.slots + Int(exchange)
     let connection = connections.slots + Int(slot.pointee.client)
@@ -124,7 +124,8 @@ extension Worker {
     var writer = ByteWriter(base: outgoing, capacity: Limits.scratchBytes)
     writer.appendResponse(
       head, received, framing: slot.pointee.responseFraming, connection: connectionField(exchange),
-      requestID: UnsafePointer(text(of: exchange) + RecordText.requestIDOffset), requestIDCount: Int(slot.pointee.record.requestIDCount))
+      requestID: UnsafePointer(text(of: exchange) + RecordText.requestIDOffset),
+      requestIDCount: Int(slot.pointee.record.requestIDCount))
     var body = bytes + head.count
     let rest = count - head.count
     if connections.slots[Int(client)].input.block != nil {
@@ -290,8 +291,8 @@ extension Worker {
     slot.pointee.client = -1
   }
 
-  /// The client must see that its response is not whole: a missing last chunk or too few bytes tell it, and where only the
-  /// end of the connection would, the connection is reset instead of ended.
+  /// The client must see that its response is not whole: a missing last chunk or too few bytes tell it, and where
+  /// only the end of the connection would, the connection is reset instead of ended.
   func cutServer(_ exchange: Int32) {
     let slot = exchanges.slots + Int(exchange)
     let server = slot.pointee.server

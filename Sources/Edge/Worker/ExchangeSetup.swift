@@ -1,5 +1,5 @@
-// Parts of the driver that prepare and describe: a fresh exchange slot, the request's host and id, where it came from, and
-// the answers Edge writes itself.
+// Parts of the driver that prepare and describe: a fresh exchange slot, the request's host and id, where it came
+// from, and the answers Edge writes itself.
 
 import Glibc
 
@@ -72,7 +72,8 @@ extension Worker {
     memcpy(area + RecordText.pathOffset, target.path, pathCount)
     slot.pointee.record.pathCount = UInt16(pathCount)
     let host = target.authorityCount > 0 ? target.authority : received.bytes + Int(head.host.start)
-    let hostCount = min(target.authorityCount > 0 ? target.authorityCount : Int(head.host.count), Limits.recordHostBytes)
+    let hostCount = min(
+      target.authorityCount > 0 ? target.authorityCount : Int(head.host.count), Limits.recordHostBytes)
     memcpy(area + RecordText.hostOffset, host, hostCount)
     slot.pointee.record.hostCount = UInt16(hostCount)
     guard rows.trusts(slot.pointee.record.client), let given = received.value(of: .requestID) else { return }
@@ -131,8 +132,8 @@ extension Worker {
         requestIDCount: Int(slot.pointee.record.requestIDCount)))
   }
 
-  /// Reads past the part of a body that came with its head, when Edge answers by itself: the connection can go on if that
-  /// is all of it.
+  /// Reads past the part of a body that came with its head, when Edge answers by itself: the connection can go on if
+  /// that is all of it.
   func discardEarlyBody(_ exchange: Int32, _ bytes: BytePointer, _ count: Int, _ headCount: Int) {
     let slot = exchanges.slots + Int(exchange)
     let step = slot.pointee.request.read(bytes + headCount, count - headCount, parser.classes)

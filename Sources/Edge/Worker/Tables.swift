@@ -1,5 +1,5 @@
-// Everything of a configuration that the request path reads, compiled to rows without references: looking something up
-// never touches a reference count. Immutable; all workers share it, and the arena lives as long as any of them.
+// Everything of a configuration that the request path reads, compiled to rows without references: looking something
+// up never touches a reference count. Immutable; all workers share it, and the arena lives as long as any of them.
 
 /// A route as the driver needs it.
 struct RouteRow: BitwiseCopyable {

@@ -1,6 +1,6 @@
-// A worker: one thread with its own loop, slots, buffers and connections. This file is the turn of the loop and the life of
-// slots; what happens to an exchange stands in Driver.swift. Nothing here is shared with other workers but what
-// `WorkerShared` holds.
+// A worker: one thread with its own loop, slots, buffers and connections. This file is the turn of the loop and the
+// life of slots; what happens to an exchange stands in Driver.swift. Nothing here is shared with other workers but
+// what `WorkerShared` holds.
 
 import CLinux
 import Glibc
@@ -93,7 +93,8 @@ final class Worker {
       let exchanges = Slab<Exchange>(capacity: shared.connectionsPerWorker),
       let texts = Pages.map(bytes: shared.connectionsPerWorker * RecordText.bytes),
       let scratch = Pages.map(bytes: Limits.scratchBytes), let outgoing = Pages.map(bytes: Limits.scratchBytes),
-      // A slot may stand on a list twice in a turn: for the connection that closed and for the one that took its place.
+      // A slot may stand on a list twice in a turn: for the connection that closed and for the one that took its
+      // place.
       let ready = Pages.map(bytes: 2 * shared.connectionsPerWorker * 8),
       let nextReady = Pages.map(bytes: 2 * shared.connectionsPerWorker * 8)
     else { return nil }
@@ -228,7 +229,8 @@ final class Worker {
     }
   }
 
-  /// Keeps a new connection, or hands it to a worker with clearly fewer: one that stays behind by more than a sixteenth.
+  /// Keeps a new connection, or hands it to a worker with clearly fewer: one that stays behind by more than a
+  /// sixteenth.
   private func place(_ fd: Int32, _ listener: UInt8, _ address: SocketAddress) {
     let mine = counters.value(.serverConnections, worker: index)
     var least = index
@@ -270,7 +272,8 @@ final class Worker {
 
   // MARK: Slots
 
-  /// A slot for a socket, registered with the poller; -1 when there is no slot. The caller still owns the socket then.
+  /// A slot for a socket, registered with the poller; -1 when there is no slot. The caller still owns the socket
+  /// then.
   func open(_ fd: Int32, role: ConnectionRole) -> Int32 {
     let taken = connections.take()
     if taken < 0 { return -1 }

@@ -13,8 +13,8 @@ enum RouteSection {
     "host", .list(.host, count: 1...64, scalarAllowed: true), .absent, .live,
     "Hosts: a name, or *.suffix; any host when left out.")
   static let methods = SchemaRow(
-    "methods", .list(.method, count: 1...32, scalarAllowed: true), .absent, .live,
-    "HTTP methods in capitals; any method when left out.")
+    "methods", .list(.choice(Method.served.map(\.name.description)), count: 1...8, scalarAllowed: true), .absent, .live,
+    "Methods, GET with HEAD; any method but CONNECT and TRACE when left out.")
   static let listeners = SchemaRow(
     "listeners", .list(.reference(.listener), count: 1...64, scalarAllowed: true), .absent, .live,
     "Listeners the route is reached on; all of them when left out.")
@@ -34,6 +34,15 @@ enum RouteSection {
     "route", "Which requests go where.",
     [path, host, methods, listeners, service, builtin, bodySize, clientFin])
 
+  /// True when a placeholder stands for a name, so that the route leads to nothing known; such a snapshot is for
+  /// checking only.
+  static func isOpen(_ entry: NamedFields) -> Bool {
+    if case .list(let members) = entry.fields[listeners]?.value, members.contains(where: \.isPlaceholder) {
+      return true
+    }
+    return entry.fields[service]?.isPlaceholder ?? false
+  }
+
   /// A typed route; the maps lead from names to indices.
   static func decode(
     _ entry: NamedFields, listeners all: [String: Int], services: [String: Int], limits: LimitSettings
@@ -51,7 +60,7 @@ enum RouteSection {
       name: entry.name,
       hosts: try fields.list(host) { if case .host(let host) = $0 { host } else { nil } },
       paths: try fields.list(path) { if case .pattern(let pattern) = $0 { pattern } else { nil } },
-      methods: try fields.texts(methods),
+      methods: try fields.list(methods) { if case .text(let name) = $0 { Method(name: name) } else { nil } },
       listeners: named.isEmpty ? all.values.sorted() : named.sorted(),
       target: target,
       bodyBytesMax: try fields.optionalInteger(bodySize) ?? limits.bodyBytesMax,

@@ -1,0 +1,54 @@
+// The top-level keys: rows and decoding of the whole.
+//
+// Owns: which sections there are.
+// Called by: the loader and the printers.
+// Never: checks one key against another.
+
+/// The keys at the top of a file.
+enum RootSection {
+  static let version = SchemaRow(
+    "version", .integer(1...1), .required, .restart, "Version of the configuration format: 1.")
+  static let include = SchemaRow(
+    "include", .list(.glob, count: 0...64, scalarAllowed: true), .empty, .live,
+    "More files with the same keys, read in byte order; stands in the main file only.")
+  static let server = SchemaRow("server", .section(ServerSection.schema), .empty, .live, ServerSection.schema.doc)
+  static let limits = SchemaRow("limits", .section(LimitsSection.schema), .empty, .live, LimitsSection.schema.doc)
+  static let listeners = SchemaRow(
+    "listeners", .named(ListenerSection.schema, .listener, count: 1...64), .required, .live,
+    "Addresses that accept clients, by name.")
+  static let services = SchemaRow(
+    "services", .named(ServiceSection.schema, .service, count: 0...4_096), .empty, .live,
+    "Platform services that Edge forwards to, by name.")
+  static let routes = SchemaRow(
+    "routes", .named(RouteSection.schema, .route, count: 0...65_536), .empty, .live,
+    "Which requests go where, by name. The more specific route wins: a literal segment over :name over *, an exact "
+      + "host over a suffix over any.")
+  static let log = SchemaRow("log", .section(LogSection.schema), .empty, .live, LogSection.schema.doc)
+
+  static let schema = SchemaSection(
+    "edge", "Configuration of Edge.", [version, include, server, limits, listeners, services, routes, log])
+
+  /// The snapshot of a tree that has passed every check; `folder` is the folder of the main file.
+  static func decode(_ fields: SectionFields, folder: String, contentHash: UInt64) throws(SchemaDefect) -> Snapshot {
+    let limits = try LimitsSection.decode(try fields.section(limits))
+    var listenerList: [Listener] = []
+    for entry in try fields.named(listeners) { listenerList.append(try ListenerSection.decode(entry)) }
+    var serviceList: [Service] = []
+    for entry in try fields.named(services) { serviceList.append(try ServiceSection.decode(entry)) }
+    let listenerIndices = indices(listenerList.map(\.name))
+    let serviceIndices = indices(serviceList.map(\.name))
+    var routeList: [Route] = []
+    for entry in try fields.named(routes) where !RouteSection.isOpen(entry) {
+      routeList.append(
+        try RouteSection.decode(entry, listeners: listenerIndices, services: serviceIndices, limits: limits))
+    }
+    return Snapshot(
+      server: try ServerSection.decode(try fields.section(server), folder: folder), limits: limits,
+      listeners: listenerList, services: serviceList, routes: routeList,
+      log: try LogSection.decode(try fields.section(log)), contentHash: contentHash)
+  }
+
+  private static func indices(_ names: [String]) -> [String: Int] {
+    Dictionary(names.enumerated().map { ($0.element, $0.offset) }, uniquingKeysWith: { first, _ in first })
+  }
+}

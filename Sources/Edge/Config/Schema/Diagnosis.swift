@@ -1,0 +1,196 @@
+// What is wrong with a configuration, where, and what to do about it.
+//
+// Owns: the form of every message about configuration, and the bound on how many are shown.
+// Called by: the loader and its checks, which add them, and commands, which print them.
+// Never: stops at the first problem, and never shows a value that came from the environment or a secret file.
+
+/// One finding.
+struct Diagnosis: Sendable, Equatable {
+  /// How serious a finding is.
+  enum Severity: String, Sendable, CaseIterable {
+    /// Nothing is loaded.
+    case error
+    /// Loaded, but probably not meant.
+    case warning
+    /// Good to know.
+    case note
+  }
+
+  /// Where a finding belongs.
+  enum Location: Sendable, Equatable {
+    /// A stretch of a file.
+    case place(SourcePlace)
+    /// A whole file, by path.
+    case file(String)
+    /// An environment variable, by name.
+    case environment(String)
+    /// The command line.
+    case commandLine
+  }
+
+  /// A second place that belongs to a finding.
+  struct Related: Sendable, Equatable {
+    /// Where.
+    let place: SourcePlace
+    /// What is there.
+    let message: String
+  }
+
+  /// How serious it is.
+  let severity: Severity
+  /// Where it belongs.
+  let location: Location
+  /// What is wrong, without a final stop.
+  let message: String
+  /// What to do, if that can be said.
+  let hint: String?
+  /// Other places, in the order they are shown.
+  let related: [Related]
+
+  /// A finding from its parts.
+  init(
+    _ severity: Severity, _ location: Location, _ message: String, hint: String? = nil, related: [Related] = []
+  ) {
+    self.severity = severity
+    self.location = location
+    self.message = Diagnosis.printable(message)
+    self.hint = hint.map { Diagnosis.printable($0) }
+    self.related = related
+  }
+
+  /// The message as text: `file:line:column: error: what is wrong`, the offending line, a caret line and the hint.
+  /// Lines are joined by `\n`; there is none at the end.
+  func render() -> String {
+    var lines: [String] = []
+    switch location {
+    case .place(let place):
+      lines.append("\(place.label): \(severity.rawValue): \(message)")
+      lines += Diagnosis.excerpt(place)
+    case .file(let path): lines.append("\(path): \(severity.rawValue): \(message)")
+    case .environment(let name): lines.append("environment \(name): \(severity.rawValue): \(message)")
+    case .commandLine: lines.append("command line: \(severity.rawValue): \(message)")
+    }
+    if let hint { lines.append("  " + hint) }
+    for other in related {
+      lines.append("\(other.place.label): note: \(other.message)")
+      lines += Diagnosis.excerpt(other.place)
+    }
+    return lines.joined(separator: "\n")
+  }
+
+  private static let lineWidthMax = 160
+  private static let underlineMax = 60
+
+  /// A terminal must not obey what a file says: neither control characters nor those that turn the writing direction.
+  private static func isHarmless(_ scalar: Unicode.Scalar) -> Bool {
+    switch scalar.value {
+    case 0..<0x20, 0x7F..<0xA0, 0x200E...0x200F, 0x2028...0x202E, 0x2066...0x2069, 0xFEFF: false
+    default: true
+    }
+  }
+
+  private static let messageLengthMax = 400
+
+  /// A text that may repeat what a file says, cut and without what a terminal would obey.
+  private static func printable(_ text: String) -> String {
+    let scalars = text.unicodeScalars
+    var shown = String.UnicodeScalarView()
+    shown.append(contentsOf: scalars.prefix(messageLengthMax).map { isHarmless($0) ? $0 : "?" })
+    return String(shown) + (scalars.count > messageLengthMax ? "…" : "")
+  }
+
+  /// The offending line and a caret line. A line beyond 160 columns is cut around the place.
+  private static func excerpt(_ place: SourcePlace) -> [String] {
+    if place.source.isSecret { return [] }
+    var text = place.source.map.text(ofLine: place.start.line).unicodeScalars.map { isHarmless($0) ? $0 : " " }
+    guard text.contains(where: { $0 != " " }) else { return [] }
+    var column = min(place.start.column - 1, text.count)
+    if text.count > lineWidthMax {
+      let first = max(0, min(column - lineWidthMax / 2, text.count - lineWidthMax))
+      text = Array(text[first..<min(text.count, first + lineWidthMax)])
+      column -= first
+    }
+    let sameLine = place.end.line == place.start.line
+    let width = sameLine ? place.end.column - place.start.column : text.count - column
+    let tail = max(0, min(width, text.count - column, underlineMax) - 1)
+    var shown = String.UnicodeScalarView()
+    shown.append(contentsOf: text)
+    return [
+      "  " + String(shown),
+      "  " + String(repeating: " ", count: column) + "^" + String(repeating: "~", count: tail),
+    ]
+  }
+}
+
+/// Findings while they are collected.
+struct DiagnosisList: Sendable {
+  /// At most this many errors are kept, and this many warnings and notes together.
+  static let shownMax = 100
+
+  private var errors: [Diagnosis] = []
+  private var others: [Diagnosis] = []
+  private var errorsDropped = 0
+  private var othersDropped = 0
+  /// Paths in the order they were read, for sorting.
+  private var fileOrder: [String: Int] = [:]
+
+  /// True when there is at least one error.
+  var hasErrors: Bool { !errors.isEmpty }
+
+  /// Whether the same finding is kept already.
+  func contains(_ diagnosis: Diagnosis) -> Bool { errors.contains(diagnosis) || others.contains(diagnosis) }
+
+  /// Tells the list that a file comes next in reading order.
+  mutating func opened(_ path: String) {
+    if fileOrder[path] == nil { fileOrder[path] = fileOrder.count }
+  }
+
+  /// Adds a finding.
+  mutating func add(_ diagnosis: Diagnosis) {
+    switch diagnosis.severity {
+    case .error:
+      if errors.count < DiagnosisList.shownMax { errors.append(diagnosis) } else { errorsDropped += 1 }
+    case .warning, .note:
+      if others.count < DiagnosisList.shownMax { others.append(diagnosis) } else { othersDropped += 1 }
+    }
+  }
+
+  /// Adds an error at a place.
+  mutating func error(
+    _ place: SourcePlace, _ message: String, hint: String? = nil, related: [Diagnosis.Related] = []
+  ) {
+    add(Diagnosis(.error, .place(place), message, hint: hint, related: related))
+  }
+
+  /// Adds a warning at a place.
+  mutating func warning(
+    _ place: SourcePlace, _ message: String, hint: String? = nil, related: [Diagnosis.Related] = []
+  ) {
+    add(Diagnosis(.warning, .place(place), message, hint: hint, related: related))
+  }
+
+  /// Everything, in order of file, line and column; what belongs to no file comes first. When some were dropped, a
+  /// last note says how many.
+  func sorted(mainPath: String) -> [Diagnosis] {
+    var all = (errors + others).enumerated().map { (order: sortKey($0.element), index: $0.offset, $0.element) }
+    all.sort { left, right in
+      if left.order.file != right.order.file { return left.order.file < right.order.file }
+      if left.order.offset != right.order.offset { return left.order.offset < right.order.offset }
+      return left.index < right.index
+    }
+    var result = all.map { $0.2 }
+    if errorsDropped + othersDropped > 0 {
+      let counts = "\(errorsDropped) more errors and \(othersDropped) more warnings and notes are not shown"
+      result.append(Diagnosis(.note, .file(mainPath), counts))
+    }
+    return result
+  }
+
+  private func sortKey(_ diagnosis: Diagnosis) -> (file: Int, offset: Int) {
+    switch diagnosis.location {
+    case .place(let place): (fileOrder[place.source.path] ?? Int.max, place.start.offset)
+    case .file(let path): (fileOrder[path] ?? Int.max, -1)
+    case .environment, .commandLine: (-1, -1)
+    }
+  }
+}

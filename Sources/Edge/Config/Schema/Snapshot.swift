@@ -1,0 +1,156 @@
+// The outcome of loading: plain immutable values, checked and with every default in place.
+//
+// Owns: the typed shape of a configuration.
+// Called by: the loader, which makes it, and engines, which compile it to their own tables per generation.
+// Never: refers to text, files or the environment; references between named things are indices.
+//
+// Durations are milliseconds, sizes bytes.
+
+/// One valid configuration.
+final class Snapshot: Sendable {
+  /// The process and its client side.
+  let server: ServerSettings
+  /// Sizes of messages.
+  let limits: LimitSettings
+  /// In the order of the files, at least one.
+  let listeners: [Listener]
+  /// In the order of the files.
+  let services: [Service]
+  /// In the order of the files, which does not decide between them.
+  let routes: [Route]
+  /// What is logged.
+  let log: LogSettings
+  /// Over the bytes of every file and every value taken from the environment or a `${file:…}`: equal hashes mean an
+  /// equal configuration.
+  let contentHash: UInt64
+
+  /// A snapshot from its parts.
+  init(
+    server: ServerSettings, limits: LimitSettings, listeners: [Listener], services: [Service], routes: [Route],
+    log: LogSettings, contentHash: UInt64
+  ) {
+    self.server = server
+    self.limits = limits
+    self.listeners = listeners
+    self.services = services
+    self.routes = routes
+    self.log = log
+    self.contentHash = contentHash
+  }
+}
+
+/// How many workers to start.
+enum WorkerCount: Sendable, Equatable {
+  /// One per core.
+  case auto
+  /// This many, 1 to 64.
+  case fixed(Int)
+}
+
+/// `server`: the process and its client side.
+struct ServerSettings: Sendable, Equatable {
+  /// Threads with an event loop each.
+  let workers: WorkerCount
+  /// How long running exchanges may finish after SIGTERM.
+  let drainMilliseconds: Int
+  /// Peers whose X-Request-Id and forwarding fields are kept.
+  let trusted: [AddressBlock]
+  /// Folder of state, resolved against the folder of the main file.
+  let varFolder: String
+  /// Folder of scripts, resolved likewise.
+  let policiesFolder: String
+  /// From the first byte of a request head to its last.
+  let headTimeoutMilliseconds: Int
+  /// Keep-alive without a request.
+  let idleTimeoutMilliseconds: Int
+  /// Between two reads of a request body.
+  let bodyTimeoutMilliseconds: Int
+  /// Unsent bytes that the client does not take.
+  let sendTimeoutMilliseconds: Int
+}
+
+/// `limits`: sizes of messages.
+struct LimitSettings: Sendable, Equatable {
+  /// Largest head of a request or response.
+  let headBytesMax: Int
+  /// Most fields in a head.
+  let headFieldsMax: Int
+  /// Largest request body; a route may override it.
+  let bodyBytesMax: Int
+}
+
+/// A host and a port.
+struct HostPort: Sendable, Hashable {
+  /// An IPv4 or IPv6 address in canonical text without brackets, a lower-case DNS name (endpoints only), or `*` for
+  /// every address of both families (listeners only).
+  let host: String
+  /// 0 asks the kernel for a free port (listeners only).
+  let port: UInt16
+
+  /// `host:port`, IPv6 in brackets.
+  var text: String { host.utf8.contains(0x3A) ? "[\(host)]:\(port)" : "\(host):\(port)" }
+}
+
+/// One row of `listeners`.
+struct Listener: Sendable, Equatable {
+  /// Unique among listeners.
+  let name: String
+  /// Where it listens.
+  let address: HostPort
+}
+
+/// One row of `services`.
+struct Service: Sendable, Equatable {
+  /// Unique among services.
+  let name: String
+  /// 1 to 64 addresses that speak plain HTTP/1.
+  let endpoints: [HostPort]
+  /// To connect to one endpoint.
+  let connectTimeoutMilliseconds: Int
+  /// From the end of the request to the response head.
+  let headTimeoutMilliseconds: Int
+  /// Between two reads of the response body.
+  let idleTimeoutMilliseconds: Int
+  /// Idle connections kept per worker; 0 keeps none.
+  let poolSize: Int
+  /// How long an idle connection is kept.
+  let poolIdleMilliseconds: Int
+  /// Client credentials handed on.
+  let pass: [Credential]
+}
+
+/// Where a route leads.
+enum RouteTarget: Sendable, Equatable {
+  /// An index into `Snapshot.services`.
+  case service(Int)
+  /// An answer of Edge itself.
+  case builtin(BuiltinName)
+}
+
+/// One row of `routes`.
+struct Route: Sendable, Equatable {
+  /// Unique among routes.
+  let name: String
+  /// Empty: any host.
+  let hosts: [HostPattern]
+  /// At least one.
+  let paths: [PathPattern]
+  /// Empty: any method.
+  let methods: [Method]
+  /// Indices into `Snapshot.listeners`, ascending; all of them when the route names none.
+  let listeners: [Int]
+  /// Where it leads.
+  let target: RouteTarget
+  /// Largest request body.
+  let bodyBytesMax: Int
+  /// What an early end of the client means.
+  let clientFin: ClientFin
+}
+
+/// `log`.
+struct LogSettings: Sendable, Equatable {
+  /// How much.
+  let level: LogLevel
+  /// Whether each exchange writes a line.
+  let access: Bool
+}

@@ -1,0 +1,163 @@
+// One scalar into one value.
+//
+// Owns: what each scalar type accepts, and what it says when it does not.
+// Called by: the section reader for values in files, and defaults for literals and environment variables.
+// Never: sees nodes, places or references; those are handled before and after.
+
+import YAML
+
+/// A scalar whose references have been replaced.
+struct ScalarInput: Sendable {
+  /// The text to read.
+  let text: String
+  /// True when the core schema decides its type: plain text without references.
+  let resolves: Bool
+  /// True when quoting does not matter, because the text holds references or comes from the environment or a row.
+  let isFree: Bool
+  /// The references whose values are in the text; when there are any, it must not be repeated in a message.
+  let hidden: [String]
+
+  /// Text of a row's default.
+  static func literal(_ text: String) -> ScalarInput {
+    ScalarInput(text: text, resolves: false, isFree: true, hidden: [])
+  }
+}
+
+extension ValueType {
+  /// Reads a scalar as this type. Collections are refused: their members are read one by one.
+  func read(_ input: ScalarInput) throws(ValueComplaint) -> SettingValue {
+    if !input.hidden.isEmpty {
+      do { return try readShown(input) } catch {
+        // The complaint may repeat the text.
+        throw ValueComplaint("with \(input.hidden.joined(separator: " and ")) filled in, this is not \(expectation)")
+      }
+    }
+    return try readShown(input)
+  }
+
+  private func readShown(_ input: ScalarInput) throws(ValueComplaint) -> SettingValue {
+    let text = input.text
+    guard !text.unicodeScalars.contains(where: { $0.value < 0x20 || $0.value == 0x7F }) else {
+      throw ValueComplaint("a value is one line without control characters")
+    }
+    switch self {
+    case .text: return .text(try plainText(input, lengthMax: 1024))
+    case .boolean: return .boolean(try boolean(input))
+    case .integer(let bounds): return .integer(try integer(input, within: bounds))
+    case .integerOr(let word, let bounds):
+      return text == word ? .word(word) : .integer(try integer(input, within: bounds))
+    case .duration(let bounds): return .integer(try QuantityUnit.duration.read(text, within: bounds))
+    case .size(let bounds): return .integer(try QuantityUnit.size.read(text, within: bounds))
+    case .choice(let words):
+      guard words.contains(text) else {
+        throw ValueComplaint("'\(text)' is not \(expectation)", hint: Nearness.hint(for: text, among: words))
+      }
+      return .text(text)
+    case .path: return .text(try plainText(input, lengthMax: 1024))
+    case .glob:
+      let path = try plainText(input, lengthMax: 1024)
+      let folder = path.lastIndex(of: "/").map { path[..<$0] } ?? ""
+      guard !folder.contains(where: { "*?[".contains($0) }) else {
+        throw ValueComplaint("only the last part of the path may hold '*' or '?'")
+      }
+      return .text(path)
+    case .bind: return .address(try HostPort.readBind(text))
+    case .endpoint: return .address(try HostPort.readEndpoint(text))
+    case .addressBlock: return .block(try AddressBlock.read(text))
+    case .host: return .host(try HostPattern.read(text))
+    case .pattern: return .pattern(try PathPattern.read(text))
+    case .reference(let entity): return .text(try NameText.read(text, of: entity))
+    case .list, .section, .named: throw ValueComplaint("expected \(expectation), found '\(text)'")
+    }
+  }
+
+  private func plainText(_ input: ScalarInput, lengthMax: Int) throws(ValueComplaint) -> String {
+    guard !input.text.isEmpty else { throw ValueComplaint("the value is empty") }
+    guard input.text.utf8.count <= lengthMax else {
+      throw ValueComplaint("the value is longer than \(lengthMax) bytes")
+    }
+    return input.text
+  }
+
+  private func boolean(_ input: ScalarInput) throws(ValueComplaint) -> Bool {
+    let scalar = Scalar(input.text, style: .plain)
+    if let value = scalar.boolean {
+      guard input.resolves || input.isFree else {
+        throw ValueComplaint("'\(input.text)' in quotes is text, not a truth value", hint: "remove the quotes")
+      }
+      return value
+    }
+    let meant: Bool? =
+      switch input.text.lowercased() {
+      case "yes", "on", "y", "1", "true", "enabled": true
+      case "no", "off", "n", "0", "false", "disabled": false
+      default: nil
+      }
+    throw ValueComplaint("'\(input.text)' is not true or false", hint: meant.map { "did you mean '\($0)'?" })
+  }
+
+  private func integer(_ input: ScalarInput, within bounds: ClosedRange<Int>) throws(ValueComplaint) -> Int {
+    let range =
+      bounds.count == 1
+      ? "it must be \(bounds.lowerBound)" : "it is out of bounds: \(bounds.lowerBound) to \(bounds.upperBound)"
+    switch Scalar.integer(from: input.text) {
+    case .value(let value):
+      guard input.resolves || input.isFree else {
+        throw ValueComplaint("'\(input.text)' in quotes is text, not an integer", hint: "remove the quotes")
+      }
+      guard bounds.contains(value) else { throw ValueComplaint("found \(value), \(range)") }
+      return value
+    case .leadingZero:
+      let digits = input.text.drop { $0 == "0" || $0 == "+" || $0 == "-" }
+      throw ValueComplaint(
+        "'\(input.text)' begins with a zero, which some readers take for octal",
+        hint: "write \(digits.isEmpty ? "0" : digits), or 0o\(digits) if octal is meant")
+    case .outOfRange: throw ValueComplaint("found \(input.text), \(range)")
+    case .none:
+      if case .integerOr(let word, _) = self {
+        throw ValueComplaint(
+          "'\(input.text)' is not \(expectation)", hint: Nearness.hint(for: input.text, among: [word]))
+      }
+      throw ValueComplaint("'\(input.text)' is not an integer")
+    }
+  }
+
+  /// A valid value that stands in for an undefined one.
+  var placeholder: SettingValue {
+    switch self {
+    case .text, .path, .glob, .reference: .text("placeholder")
+    case .boolean: .boolean(false)
+    case .integer(let bounds), .duration(let bounds), .size(let bounds), .integerOr(_, let bounds):
+      .integer(bounds.lowerBound)
+    case .choice(let words): .text(words.first ?? "placeholder")
+    case .bind: .address(HostPort(host: "127.0.0.1", port: 0))
+    case .endpoint: .address(HostPort(host: "placeholder.invalid", port: 80))
+    case .addressBlock: .block(AddressBlock(bytes: [127, 0, 0, 1], prefixBits: 32))
+    case .host: .host(.exact("placeholder.invalid"))
+    case .pattern: .pattern(PathPattern(segments: [.literal("placeholder")], tail: .exact))
+    case .list, .named, .section: .list([])
+    }
+  }
+}
+
+/// Names of listeners, services and routes.
+enum NameText {
+  /// Reads a name: `[a-z0-9][a-z0-9_.-]{0,63}`.
+  static func read(_ text: String, of entity: NamedKind) throws(ValueComplaint) -> String {
+    if isValid(text) { return text }
+    let nearby = String(
+      decoding: text.lowercased().utf8.map { isLetter($0) || "_.-".utf8.contains($0) ? $0 : 0x2D }, as: UTF8.self)
+    throw ValueComplaint(
+      "'\(text)' is no name for a \(entity.rawValue): lower-case letters, digits, '_', '.' and '-', at most 64, "
+        + "a letter or digit first", hint: isValid(nearby) ? "did you mean '\(nearby)'?" : nil)
+  }
+
+  private static func isValid(_ text: String) -> Bool {
+    guard let first = text.utf8.first, isLetter(first), text.utf8.count <= 64 else { return false }
+    return text.utf8.allSatisfy { isLetter($0) || $0 == 0x5F || $0 == 0x2E || $0 == 0x2D }
+  }
+
+  private static func isLetter(_ byte: UInt8) -> Bool {
+    (0x61...0x7A).contains(byte) || (0x30...0x39).contains(byte)
+  }
+}
