@@ -14,7 +14,7 @@ let package = Package(
   targets: [
     // C libraries of the system: module maps and header shims only.
     .systemLibrary(name: "CLinux", path: "Sources/CLinux"),
-    .systemLibrary(name: "CYAML", path: "Sources/CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
+    .systemLibrary(name: "CYAML", path: "Sources/CYAML", providers: [.apt(["libyaml-dev"])]),
 
     .target(name: "YAML", dependencies: ["CYAML"], swiftSettings: swift),
     .target(name: "Edge", dependencies: ["CLinux", "YAML"], swiftSettings: swift),

@@ -9,9 +9,8 @@ swift_wanted="6.3"
 # Purpose: packages. `test` and `bench` are asked for together with `build`.
 packages() {
   case "$1" in
-    # libyaml: the configuration; pkg-config: the package manager asks it where libyaml is; git: the tidy tests read
-    # the tracked files.
-    build) echo "libyaml-dev pkg-config" ;;
+    # libyaml: the configuration; git: the tidy tests read the tracked files.
+    build) echo "libyaml-dev" ;;
     test) echo "python3 git" ;;
     # The peers themselves are installed by bench/run.py, which keeps their services from starting.
     bench) echo "python3 gcc libc6-dev valgrind" ;;

@@ -12,10 +12,15 @@ enum CheckCommand {
       CommandOption("--env", value: "placeholder", "let undefined variables and secret files stand for themselves"),
       CommandOption("--full", "print the configuration with every default and where each value comes from"),
       CommandOption("--print-schema", "print the JSON Schema of the configuration"),
+      CommandOption("--print-reference", "print the reference of all keys as Markdown"),
     ]
   ) { arguments in
     if arguments.has("--print-schema") {
       Console.print(SchemaPrinter.jsonSchema())
+      return ExitCode.success
+    }
+    if arguments.has("--print-reference") {
+      Console.print(ReferencePrinter.markdown())
       return ExitCode.success
     }
     if let mode = arguments.value("--env"), mode != "placeholder" {

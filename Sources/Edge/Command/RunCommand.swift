@@ -20,7 +20,7 @@ enum RunCommand {
       return ExitCode.failed
     }
     do throws(StartError) {
-      return try Server(snapshot).run()
+      return try Server(snapshot).run(greets: arguments.has("--dev"))
     } catch {
       Console.error("edge run: not started: \(error.message)")
       return ExitCode.failed
@@ -70,7 +70,7 @@ private final class Server {
   }
 
   /// Serves until it is told to stop and all workers have.
-  func run() throws(StartError) -> Int32 {
+  func run(greets: Bool) throws(StartError) -> Int32 {
     // Before any thread exists, so that all inherit it: signals are for the control thread alone.
     var signals = sigset_t()
     sigemptyset(&signals)
@@ -88,12 +88,23 @@ private final class Server {
         ("workers", .number(shared.inboxes.count)), ("generation", .number(1)), ("pid", .number(Int(getpid()))),
         ("version", .text(Version.text.description)),
       ])
+    if greets { Console.error(greeting) }
     wait(for: signals)
     for thread in threads { pthread_join(thread, nil) }
     log.line(.info, "stopped", [])
     log.end()
     pthread_join(writer, nil)
     return ExitCode.success
+  }
+
+  /// What a newcomer reads; on standard error, so that standard output is log lines only.
+  private var greeting: String {
+    let addresses = shared.listeners.map { "http://\($0.address)" }
+    var lines = ["", "Edge \(Version.text) serves \(addresses.joined(separator: ", ")) (development)", ""]
+    if let address = addresses.first { lines.append("  try    curl \(address)/health") }
+    lines.append("  routes \(snapshot.routes.map(\.name).joined(separator: ", "))")
+    lines.append("  stop   Ctrl-C")
+    return lines.joined(separator: "\n") + "\n"
   }
 
   private func startWorkers() throws(StartError) {

@@ -82,6 +82,13 @@ enum ConfigFile {
     return names.sorted { Array($0.utf8).lexicographicallyPrecedes(Array($1.utf8)) }
   }
 
+  /// Why a file of an included folder is left out; nil when it is not.
+  static func reasonToSkip(_ name: String, pattern: String) -> String? {
+    if name.hasPrefix(".") { return "its name begins with a dot" }
+    if !name.hasSuffix(".yaml"), !name.hasSuffix(".yml") { return "its name does not end in .yaml or .yml" }
+    return matches(name, pattern: pattern) ? nil : "its name does not match '\(pattern)'"
+  }
+
   /// Whether a name matches a pattern of `*`, `?` and `[…]`; a leading dot only matches a written one.
   static func matches(_ name: String, pattern: String) -> Bool { fnmatch(pattern, name, FNM_PERIOD) == 0 }
 

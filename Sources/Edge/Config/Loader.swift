@@ -223,10 +223,9 @@ struct Loader {
       var count = 0
       for name in try ConfigFile.names(in: subfolder) {
         let file = FilePath.join(subfolder, name)
-        guard ConfigFile.matches(name, pattern: namePattern) else {
+        if let reason = ConfigFile.reasonToSkip(name, pattern: namePattern) {
           // The main file often lies beside what it includes.
           if file == mainPath { continue }
-          let reason = name.hasPrefix(".") ? "its name begins with a dot" : "its name does not match '\(namePattern)'"
           diagnoses.opened(file)
           diagnoses.add(Diagnosis(.note, .file(file), "skipped: \(reason)"))
           continue

@@ -8,8 +8,17 @@
 enum ReferencePrinter {
   /// The page as Markdown with a line end.
   static func markdown() -> String {
-    var text = ""
+    var text = """
+      # Configuration and error reference
+
+      Made by `edge check --print-reference` from the rows in the code; do not edit. `docs/routes.schema.json`, by
+      `edge check --print-schema`, says the same to editors.
+
+
+      """
     page(RootSection.schema, path: "", into: &text)
+    text += "## Error codes\n\nWhat `error.code` of an answer says.\n\n| Code | Status | Meaning |\n|---|---|---|\n"
+    for row in ErrorRow.table { text += "| `\(row.name)` | \(row.status) | \(row.message) |\n" }
     return text
   }
 

@@ -81,7 +81,7 @@ import Testing
 
   /// The committed schema is the one the rows give.
   @Test func schemaHasNotDrifted() throws {
-    let path = Fixture.repository + "/Tests/Config/schema.json"
+    let path = Fixture.repository + "/docs/routes.schema.json"
     let text = SchemaPrinter.jsonSchema()
     if ProcessInfo.processInfo.environment["EDGE_REWRITE_GOLDENS"] == "1" {
       try text.write(toFile: path, atomically: true, encoding: .utf8)
@@ -89,6 +89,17 @@ import Testing
     let committed = try String(contentsOfFile: path, encoding: .utf8)
     #expect(text == committed, "\(LineDiff.text(committed, text))")
     #expect((try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any]) != nil)
+  }
+
+  /// The committed reference is the one the rows give.
+  @Test func referenceHasNotDrifted() throws {
+    let path = Fixture.repository + "/docs/configuration.md"
+    let text = ReferencePrinter.markdown() + "\n"
+    if ProcessInfo.processInfo.environment["EDGE_REWRITE_GOLDENS"] == "1" {
+      try text.write(toFile: path, atomically: true, encoding: .utf8)
+    }
+    let committed = try String(contentsOfFile: path, encoding: .utf8)
+    #expect(text == committed, "\(LineDiff.text(committed, text))")
   }
 
   @Test func referenceNamesEveryKey() {
