@@ -44,6 +44,8 @@ enum Limits {
   static let inboxMessages = 1 << 12
   /// Records that may wait for the log writer, per worker.
   static let logRecords = 1 << 10
+  /// The longest host name (RFC 1035 section 2.3.4) with a colon and a port.
+  static let hostBytesMax = 253 + 6
   /// Segments of a request path that routing looks at; a deeper path is refused.
   static let pathSegmentsMax = 64
 

@@ -37,7 +37,7 @@ struct Sender: BitwiseCopyable {
   var isIPv6: Bool
   /// The peer may speak for others: what it claims is kept and appended to.
   var isTrusted: Bool
-  /// Empty when HTTP/1.0 named none.
+  /// As the client named it; empty when HTTP/1.0 named none.
   var host: UnsafePointer<UInt8>
   var hostCount: Int
   var requestID: UnsafePointer<UInt8>
@@ -87,10 +87,11 @@ extension ByteWriter {
     }
   }
 
-  /// A request to a service. The connection behind it is always kept alive as far as Edge is concerned.
+  /// A request to a service. The connection behind it is always kept alive as far as Edge is concerned. `authority` is
+  /// the Host when the client named none.
   mutating func appendRequest(
     _ head: RequestHead, _ received: ReceivedHead, target: RequestTarget, framing: WrittenFraming,
-    passing: PassedCredentials, sender: Sender
+    passing: PassedCredentials, sender: Sender, authority: StaticBytes
   ) {
     append(received.bytes + Int(head.methodRange.start), Int(head.methodRange.count))
     append(byte: 0x20)
@@ -100,7 +101,7 @@ extension ByteWriter {
       append(query, target.queryCount)
     }
     append(" HTTP/1.1\r\nhost: ")
-    append(sender.host, sender.hostCount)
+    if sender.hostCount > 0 { append(sender.host, sender.hostCount) } else { append(authority) }
     appendLineEnd()
     for index in 0..<received.table.count {
       let field = received.table.fields[index]
@@ -127,10 +128,11 @@ extension ByteWriter {
     } else {
       append("http")
     }
-    append("\r\nx-forwarded-host: ")
     if sender.isTrusted, let host = received.value(of: .forwardedHost) {
+      append("\r\nx-forwarded-host: ")
       append(host.start, host.count)
-    } else {
+    } else if sender.hostCount > 0 {
+      append("\r\nx-forwarded-host: ")
       append(sender.host, sender.hostCount)
     }
     append("\r\nforwarded: ")

@@ -168,7 +168,7 @@ struct RequestTargetReader {
 
   /// The host part of `host[:port]`, without port and trailing dot; nil when it is malformed (RFC 3986 section 3.2).
   func hostName(_ bytes: UnsafePointer<UInt8>, _ count: Int) -> HeadRange? {
-    if count == 0 { return nil }
+    if count == 0 || count > Limits.hostBytesMax { return nil }
     var end = 0
     if bytes[0] == 0x5b {
       guard let close = memchr(bytes, 0x5d, count) else { return nil }

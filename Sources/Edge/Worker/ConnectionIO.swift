@@ -77,6 +77,7 @@ extension Worker {
     slot.pointee.stoppedUpload = true
     buffers.giveBack(&connection.pointee.output)
     wheel.arm(slot.pointee.server, TimerWheel.never)
+    if slot.pointee.machine.state == .requesting { armHead(exchange) }
     connection.pointee.isReadable = true
     markReady(slot.pointee.client)
   }

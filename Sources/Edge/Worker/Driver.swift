@@ -208,14 +208,15 @@ extension Worker {
     var writer = ByteWriter(base: outgoing, capacity: Limits.scratchBytes)
     withSender(exchange, host) { sender in
       writer.appendRequest(
-        head, received, target: target, framing: slot.pointee.requestFraming, passing: row.passes, sender: sender)
-    }
-    if writer.overflowed {
-      refuse(exchange, .headersTooLarge, .clientError)
-      return
+        head, received, target: target, framing: slot.pointee.requestFraming, passing: row.passes, sender: sender,
+        authority: rows.services.endpoints[Int(row.firstEndpoint)].name)
     }
     guard takeEarlyBody(exchange, bytes, count, head.count, &writer) else { return }
-    precondition(!writer.overflowed, "a head and what was read with it fit in the scratch area")
+    if writer.overflowed {
+      // What a trusted peer claims is written again and may be as long as a head may be.
+      refuse(exchange, .tooLarge)
+      return
+    }
     outgoingCount = writer.count
     perform(exchange, slot.pointee.machine.forward())
   }
