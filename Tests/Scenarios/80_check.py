@@ -1,0 +1,226 @@
+"""The command line: exit codes and messages."""
+
+import re
+import socket
+
+from play import *
+
+GOOD = serving("http://127.0.0.1:3007")
+
+
+def checked(config, *arguments, files=None, extra=None):
+  """Runs `check`: (exit code, all it wrote)."""
+  with Folder(config, files) as folder:
+    path = f"{folder.path}/routes.yaml"
+    code, out, err = command("check", "--config", path, *arguments, folder=folder.path, extra=extra)
+    return code, (out + err).replace(folder.path + "/", "")
+
+
+def refused(config, *patterns, files=None, extra=None, file="routes.yaml"):
+  """`check` fails and its message holds every pattern, with file, line and column."""
+  code, text = checked(config, files=files, extra=extra)
+  same(code, 1, f"exit code of check, which wrote {text!r}")
+  holds(re.search(re.escape(file) + r":\d+:\d+: error: ", text), f"no file:line:column: error: in {text!r}")
+  for pattern in patterns:
+    holds(re.search(pattern, text), f"no {pattern!r} in {text!r}")
+  return text
+
+
+def text_of(config=None, **changes):
+  return yaml(merged(config or GOOD, changes)) + "\n"
+
+
+@play
+def version():
+  """version prints the version alone and exits with 0"""
+  code, out, err = command("version")
+  same((code, err), (0, ""))
+  holds(re.search(r"\b0\.1\.0\b", out), out)
+
+
+@play
+def help_texts():
+  """--help exits with 0 and tells the verbs and their options"""
+  code, out, err = command("--help")
+  same((code, err), (0, ""))
+  for verb in ("run", "check", "version"):
+    holds(re.search(rf"\b{verb}\b", out), f"no {verb} in {out!r}")
+    code, text, err = command(verb, "--help")
+    same((code, err), (0, ""), f"{verb} --help")
+    holds(len(text) > 20, f"{verb} --help: {text!r}")
+  holds("--config" in command("run", "--help")[1], "run --help without --config")
+
+
+@play
+def usage():
+  """unknown verbs and options, and none at all, exit with 2 and say so on standard error"""
+  for arguments in (["frobnicate"], ["run", "--frobnicate"], ["check", "--frobnicate"], ["run", "--config"],
+                    ["version", "x"], []):
+    code, out, err = command(*arguments)
+    same(code, 2, f"exit code of {arguments}; it wrote {out!r} {err!r}")
+    holds(err, f"{arguments} says nothing on standard error")
+  holds("check" in command("chekc")[2], "no suggestion for a verb that is near")
+
+
+@play
+def a_good_configuration():
+  """check of a good configuration exits with 0"""
+  code, text = checked(GOOD)
+  same(code, 0, text)
+  holds("error" not in text.lower(), text)
+
+
+@play
+def every_key():
+  """a configuration that uses every key is good"""
+  config = merged(GOOD, {
+    "include": "conf.d/*.yaml",
+    "server": {"workers": "auto", "drain": "30s", "trusted": ["10.0.0.0/8", "::1/128"], "var": "var/",
+               "policies": "policies/",
+               "timeouts": {"head": "15s", "idle": "75s", "body": "30s", "send": "60s"}},
+    "limits": {"head_size": "16KiB", "head_fields": 100, "body_size": "10MiB"},
+    "services": {"app": {"timeouts": {"connect": "3s", "head": "30s", "idle": "120s"},
+                         "pool": {"size": 256, "idle": "10s"},
+                         "pass": ["authorization", "x-api-key", "cookie"]}},
+    "routes": {"all": {"host": ["a.test", "*.b.test"], "methods": ["GET", "POST"], "listeners": ["main"],
+                       "body_size": "1MiB", "client_fin": "finish"}},
+    "log": {"level": "info", "access": True}})
+  more = "services:\n  more:\n    endpoints: [\"http://127.0.0.1:3008\"]\n"
+  code, text = checked(config, files={"conf.d/more.yaml": more})
+  same(code, 0, text)
+
+
+@play
+def unknown_key():
+  """an unknown key is an error at its line and column, with the nearest name"""
+  text = text_of(limits={"head_size": "16KiB"}).replace("head_size", "head_sise")
+  found = refused(text, "head_sise", r"(?i)did you mean.*head_size", r"\^")
+  line = text.split("\n").index("  head_sise: 16KiB") + 1
+  holds(f"routes.yaml:{line}:3: error:" in found, f"not at {line}:3: {found}")
+  holds("head_sise: 16KiB" in found, f"the line itself is not shown: {found}")
+  refused(text_of().replace("listeners:", "listners:"), r"(?i)did you mean.*listeners")
+  refused(text_of(providers={"a": {"b": "c"}}), "providers")
+
+
+@play
+def every_error():
+  """check tells every error, not only the first"""
+  text = text_of(limits={"head_fields": 9999}, server={"drain": 30}).replace("listeners:", "listners:")
+  found = refused(text)
+  holds(len(re.findall(r":\d+:\d+: error: ", found)) >= 3, found)
+
+
+@play
+def wrong_values():
+  """wrong types, missing units, values out of bounds and bad syntax are errors"""
+  for changes in ({"server": {"drain": 30}}, {"server": {"drain": "30 parsecs"}}, {"server": {"workers": 0}},
+                  {"server": {"workers": 65}}, {"server": {"workers": "many"}}, {"limits": {"head_size": 16384}},
+                  {"limits": {"head_size": "16KB"}}, {"limits": {"head_size": "64KiB"}},
+                  {"limits": {"head_size": "512B"}}, {"limits": {"head_fields": 7}}, {"limits": {"head_fields": "100"}},
+                  {"limits": {"body_size": "-1MiB"}}, {"limits": {"body_size": "17GiB"}},
+                  {"server": {"trusted": ["10.0.0.0/33"]}}, {"log": {"access": "yes"}}, {"log": {"level": "loud"}},
+                  {"version": 2}, {"version": None}, {"listeners": {"main": {"bind": "3003"}}},
+                  {"listeners": {"main": {"bind": "127.0.0.1:70000"}}},
+                  {"listeners": {"Main!": {"bind": "127.0.0.1:0"}}},
+                  {"services": {"app": {"endpoints": []}}}, {"services": {"app": {"endpoints": ["127.0.0.1:1"]}}},
+                  {"services": {"app": {"endpoints": ["ftp://127.0.0.1:1"]}}},
+                  {"services": {"app": {"endpoints": ["http://127.0.0.1:1/path"]}}},
+                  {"services": {"app": {"pool": {"size": 5000}}}}, {"services": {"app": {"pass": ["x-other"]}}},
+                  {"routes": {"all": {"path": "a"}}}, {"routes": {"all": {"path": "/a*"}}},
+                  {"routes": {"all": {"path": "/*/a"}}}, {"routes": {"all": {"path": None}}},
+                  {"routes": {"all": {"client_fin": "maybe"}}}, {"routes": {"all": {"host": "a.*.test"}}},
+                  {"routes": {"health": {"builtin": "wealth"}}}, {"routes": {"all": {"methods": ["GE T"]}}}):
+    try:
+      refused(text_of(**changes))
+    except Failed as failure:
+      raise Failed(f"{changes}: {failure}") from None
+
+
+@play
+def dangling_names():
+  """references to what does not exist are errors with the nearest name"""
+  refused(text_of(routes={"all": {"service": "ap"}}), r"(?i)did you mean.*app")
+  refused(text_of(routes={"all": {"listeners": ["mian"]}}), r"(?i)did you mean.*main")
+  refused(text_of(routes={"all": {"builtin": "health"}}), "service")
+  refused(text_of(routes={"all": {"service": None}}), "service")
+
+
+@play
+def broken_yaml():
+  """broken YAML, duplicate keys, tabs and other YAML are errors with their place"""
+  for text in ("version: 1\nserver: [\n", "version: 1\nversion: 1\n", "version: 1\n\tserver: {}\n", "- a\n- b\n",
+               text_of() + "server:\n  workers: 1\n"):
+    refused(text)
+
+
+@play
+def both_places_of_a_duplicate():
+  """a name that stands in two files is an error that shows both places"""
+  found = refused(text_of(include="conf.d/*.yaml"), "app", file="conf.d/more.yaml",
+                  files={"conf.d/more.yaml": "services:\n  app:\n    endpoints: [\"http://127.0.0.1:3008\"]\n"})
+  holds(re.search(r"routes\.yaml:\d+", found) and re.search(r"conf\.d/more\.yaml:\d+", found), found)
+
+
+@play
+def skipped_files():
+  """dotfiles and files of other endings beside the included ones are told as skipped"""
+  text = text_of(include="conf.d/*.yaml")
+  code, found = checked(text, files={"conf.d/.hidden.yaml": "version: x\n", "conf.d/notes.txt": "hello\n",
+                                     "conf.d/a.yaml": "log:\n  level: warn\n"})
+  same(code, 0, found)
+  for name in (".hidden.yaml", "notes.txt"):
+    holds(re.search(rf"{re.escape(name)}.*skipped", found), f"{name} is not told as skipped: {found}")
+
+
+@play
+def environment_values():
+  """${env:NAME} is replaced, has a default, and is an error when undefined"""
+  text = text_of(listeners={"main": {"bind": "127.0.0.1:${env:PLAY_PORT}"}})
+  refused(text, "PLAY_PORT")
+  same(checked(text, extra={"PLAY_PORT": "0"})[0], 0)
+  same(checked(text.replace("PLAY_PORT", "PLAY_PORT:-3003"))[0], 0)
+  refused(text, extra={"PLAY_PORT": "many"})
+
+
+@play
+def missing_file():
+  """a configuration file that is not there: exit code 1 and its name"""
+  for verb in ("check", "run"):
+    code, out, err = command(verb, "--config", "nowhere/routes.yaml")
+    same(code, 1, f"exit code of {verb}")
+    holds("nowhere/routes.yaml" in out + err, f"{verb}: {out!r} {err!r}")
+
+
+@play
+def run_refuses_what_check_refuses():
+  """run does not start with a bad configuration: exit code 1 and the same message"""
+  with Folder(text_of().replace("listeners:", "listners:")) as folder:
+    path = f"{folder.path}/routes.yaml"
+    code, out, err = command("run", "--config", path)
+    same(code, 1, "exit code")
+    holds(re.search(r":\d+:\d+: error: ", out + err), out + err)
+    holds("did you mean" in (out + err).lower(), out + err)
+
+
+@play
+def port_in_use():
+  """run says which address is in use and exits with 1; check does not bind"""
+  with socket.socket() as taken:
+    taken.bind(("127.0.0.1", 0))
+    taken.listen()
+    address = f"127.0.0.1:{own_port(taken)}"
+    with Folder(merged(GOOD, {"listeners": {"main": {"bind": address}}})) as folder:
+      code, out, err = command("run", "--config", f"{folder.path}/routes.yaml")
+      same(code, 1, f"exit code; it wrote {out!r} {err!r}")
+      holds(address in out + err, out + err)
+      holds("in use" in (out + err).lower(), out + err)
+      same(command("check", "--config", f"{folder.path}/routes.yaml")[0], 0, "exit code of check")
+
+
+@play
+def default_configuration_file():
+  """without --config routes.yaml of the working folder is read"""
+  with Folder(text_of().replace("listeners:", "listners:")) as folder:
+    code, out, err = command("check", folder=folder.path)
+    same(code, 1)
+    holds("routes.yaml:" in out + err, out + err)

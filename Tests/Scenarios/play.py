@@ -1,0 +1,58 @@
+"""Everything a play needs, and the mark that makes a function one.
+
+A play is a function without arguments, marked `@play`; its docstring is the sentence it proves."""
+
+import json
+import re
+from contextlib import contextmanager
+
+from stage.check import DEADLINE, Deadline, Failed, Late, among, eventually, holds, same, shown
+from stage.client import Client, Unanswering, chunked, head, own_port, random_bytes, refused_port
+from stage.config import merged, serving, yaml
+from stage.edge import Edge, Folder, binary, command
+from stage.origin import Gate, Line, Origin, answer, raw
+from stage.wire import Cut, Malformed, Message, Request, Response
+
+PLAYS = []
+
+
+def play(function):
+  sentence = (function.__doc__ or "").strip()
+  if not sentence or "\n" in sentence:
+    raise ValueError(f"{function.__name__}: a play needs one sentence as its docstring")
+  PLAYS.append((sentence, function))
+  return function
+
+
+@contextmanager
+def staged(script=None, *, whole=True, loud=False, lenient=False, **config):
+  """An origin with `script`, an edge in front of it and a client connected to the edge."""
+  with Origin(script, whole=whole, lenient=lenient) as origin:
+    with Edge(serving(origin, **config), loud=loud) as edge:
+      with edge.client() as client:
+        yield client, edge, origin
+
+
+ULID_LETTERS = frozenset("0123456789ABCDEFGHJKMNPQRSTVWXYZ")
+
+
+def assert_ulid(text, what="request id"):
+  holds(isinstance(text, str) and len(text) == 26 and set(text) <= ULID_LETTERS and text[0] <= "7",
+        f"{what} is not a ULID: {text!r}")
+
+
+def assert_error(response, status, code):
+  """A local reply of the edge: status, JSON body and request id."""
+  same(response.status, status, "status")
+  content = response.fields.one("content-type") or ""
+  same(content.split(";")[0], "application/json", "content-type")
+  document = json.loads(response.body)
+  same(set(document), {"error", "timestamp"}, "fields of the error body")
+  error = document["error"]
+  holds(set(error) - {"retryAfter", "details"} == {"code", "message", "requestId"}, f"fields of error: {error}")
+  same(error["code"], code, "error code")
+  holds(isinstance(error["message"], str) and len(error["message"]) > 3, f"message {error['message']!r}")
+  same(error["requestId"], response.fields.one("x-request-id"), "request id in body and field")
+  assert_ulid(error["requestId"])
+  holds(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", document["timestamp"]), "timestamp of the error body")
+  return document

@@ -1,0 +1,213 @@
+"""The real binary: started with a configuration, listened to, stopped and checked."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+
+from .check import DEADLINE, Failed, Late, same, shown
+from .client import Client
+from .config import yaml
+from .kernel import resident
+
+_ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..", ".."))
+_KEPT = ("PATH", "HOME", "ASAN_OPTIONS", "TSAN_OPTIONS", "LSAN_OPTIONS", "UBSAN_OPTIONS", "LD_LIBRARY_PATH")
+
+
+def binary():
+  return os.path.abspath(os.environ.get("EDGE_BINARY") or os.path.join(_ROOT, ".build", "release", "edge"))
+
+
+def environment(extra=None):
+  found = {name: os.environ[name] for name in _KEPT if name in os.environ}
+  found.update(extra or {})
+  return found
+
+
+class Folder:
+  """A temporary folder with the files of a configuration; `files` maps names to text."""
+
+  def __init__(self, config=None, files=None):
+    self.path = tempfile.mkdtemp(prefix="edge-play-")
+    if config is not None:
+      self.write("routes.yaml", config if isinstance(config, str) else yaml(config) + "\n")
+    for name, text in (files or {}).items():
+      self.write(name, text)
+
+  def write(self, name, text):
+    path = os.path.join(self.path, name)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w", encoding="utf-8") as file:
+      file.write(text)
+    return path
+
+  def __enter__(self):
+    return self
+
+  def __exit__(self, *failure):
+    shutil.rmtree(self.path, ignore_errors=True)
+
+
+def command(*arguments, folder=None, extra=None):
+  """Runs one command of the binary to its end: (exit code, standard output, standard error)."""
+  done = subprocess.run([binary(), *arguments], cwd=folder, env=environment(extra), stdin=subprocess.DEVNULL,
+                        capture_output=True, timeout=DEADLINE, check=False)
+  return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
+class Edge:
+  """A running edge; use it in a `with`. `loud` plays expect lines of level error or text on stderr."""
+
+  def __init__(self, config, extra=None, files=None, loud=False):
+    self.config, self.extra, self.files, self.loud = config, extra, files, loud
+    self.change = threading.Condition()
+    self.log, self.unreadable, self.threads = [], [], []
+    self.errors = b""
+    self.ended = False
+    self.code = None
+    self.process = None
+
+  def __enter__(self):
+    self.folder = Folder(self.config, self.files)
+    try:
+      self.process = subprocess.Popen(
+        [binary(), "run", "--config", os.path.join(self.folder.path, "routes.yaml")], cwd=self.folder.path,
+        env=environment(self.extra), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        process_group=0)
+      for body in (self.read_log, self.read_errors):
+        self.threads.append(threading.Thread(target=body))
+        self.threads[-1].start()
+      self.wait_line(event="ready")
+    except BaseException:
+      self.kill()
+      raise
+    return self
+
+  def read_log(self):
+    for raw in self.process.stdout:
+      line = self.parse(raw)
+      with self.change:
+        if line is not None:
+          self.log.append(line)
+        self.change.notify_all()
+    with self.change:
+      self.ended = True
+      self.change.notify_all()
+
+  def parse(self, raw):
+    def pairs(rows):
+      names = [name for name, _ in rows]
+      if len(set(names)) != len(names):
+        self.unreadable.append(f"a field twice in {raw!r}")
+      return dict(rows)
+    try:
+      return json.loads(raw, object_pairs_hook=pairs)
+    except ValueError:
+      self.unreadable.append(f"not JSON: {raw!r}")
+      return None
+
+  def read_errors(self):
+    for raw in self.process.stderr:
+      self.errors += raw
+
+  def said(self):
+    """What the edge wrote last, for messages."""
+    tail = "\n    ".join(json.dumps(line) for line in self.log[-6:])
+    return f"log:\n    {tail}\n  stderr: {self.errors[-1500:].decode(errors='replace')!r}"
+
+  def wait(self, condition, what):
+    """Waits until `condition` over the log holds; fails at once when the edge has ended."""
+    def settled():
+      return condition() or self.ended
+    with self.change:
+      if not self.change.wait_for(settled, DEADLINE):
+        raise Late(f"{what}\n  {self.said()}")
+      if not condition():
+        raise Failed(f"the edge ended; {what}\n  {self.said()}")
+
+  def matching(self, **where):
+    def fits(line):
+      return all(wanted(line.get(name)) if callable(wanted) else line.get(name) == wanted
+                 for name, wanted in where.items())
+    return [line for line in self.log if fits(line)]
+
+  def wait_line(self, **where):
+    """The first log line whose fields are these; a function as value is asked."""
+    self.wait(lambda: self.matching(**where), f"no log line {where}")
+    return self.matching(**where)[0]
+
+  def log_line(self, **where):
+    """The first access line with these fields, which must be the only one."""
+    self.wait_line(event="exchange", **where)
+    found = self.matching(event="exchange", **where)
+    if len(found) != 1:
+      raise Failed(f"{len(found)} access lines {where}: {shown(found)}")
+    return found[0]
+
+  def exchanges(self, count):
+    """All access lines, when at least `count` are there."""
+    self.wait(lambda: len(self.matching(event="exchange")) >= count,
+              f"fewer than {count} access lines: {len(self.matching(event='exchange'))}")
+    return self.matching(event="exchange")
+
+  def address(self, listener="main"):
+    host, port = self.wait_line(event="listening", listener=listener)["address"].rsplit(":", 1)
+    return host, int(port)
+
+  def client(self, listener="main", **options):
+    return Client(self.address(listener), **options)
+
+  def memory(self):
+    return resident(self.process.pid)
+
+  def signal(self, number=signal.SIGTERM):
+    self.process.send_signal(number)
+
+  def wait_exit(self):
+    """The exit code, with the log read to its end."""
+    if self.code is None:
+      try:
+        self.code = self.process.wait(DEADLINE)
+      except subprocess.TimeoutExpired:
+        raise Late(f"the edge did not exit\n  {self.said()}") from None
+      for thread in self.threads:
+        thread.join(DEADLINE)
+      self.process.stdout.close()
+      self.process.stderr.close()
+    return self.code
+
+  def stop(self):
+    """SIGTERM, then exit code 0; afterwards the log is complete."""
+    if self.code is None:
+      self.signal()
+      same(self.wait_exit(), 0, "exit code after SIGTERM")
+
+  def kill(self):
+    if self.process and self.code is None:
+      try:
+        os.killpg(self.process.pid, signal.SIGKILL)
+      except ProcessLookupError:
+        pass
+      self.wait_exit()
+    shutil.rmtree(self.folder.path, ignore_errors=True)
+
+  def __exit__(self, kind, failure, _trace):
+    try:
+      if kind is None:
+        self.stop()
+        self.assert_quiet()
+      elif isinstance(failure, Failed) and not getattr(failure, "edge_said", False):
+        failure.edge_said = True
+        failure.args = (f"{failure}\n  {self.said()}",)
+    finally:
+      self.kill()
+
+  def assert_quiet(self):
+    if self.unreadable:
+      raise Failed(f"log lines: {self.unreadable[:5]}")
+    if not self.loud:
+      same(self.errors.decode(errors="replace"), "", "stderr")
+      same(self.matching(level="error"), [], "log lines of level error")

@@ -1,0 +1,50 @@
+"""What the kernel knows of a connection: its state and how many bytes its owner has not read yet."""
+
+import errno
+import os
+import socket
+import struct
+import threading
+
+_SOCK_DIAG = 4
+_BY_FAMILY = 20
+_ERROR = 2
+_LISTENING = 10
+_ANY = 0xFFFFFFFF
+_local = threading.local()
+
+
+def _channel():
+  if not hasattr(_local, "channel"):
+    _local.channel = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _SOCK_DIAG)
+  return _local.channel
+
+
+def unread(local, remote):
+  """Bytes that arrived at the TCP socket `local` -> `remote` and were not read, or None when it is gone."""
+  names = (struct.pack("!HH", local[1], remote[1])
+           + socket.inet_aton(local[0]) + bytes(12)
+           + socket.inet_aton(remote[0]) + bytes(12)
+           + struct.pack("=III", 0, _ANY, _ANY))
+  body = struct.pack("=BBBBI", socket.AF_INET, socket.IPPROTO_TCP, 0, 0, _ANY) + names
+  channel = _channel()
+  channel.send(struct.pack("=IHHII", 16 + len(body), _BY_FAMILY, 1, 1, 0) + body)
+  answer = channel.recv(8192)
+  if struct.unpack_from("=H", answer, 4)[0] == _ERROR:
+    code = -struct.unpack_from("=i", answer, 16)[0]
+    if code == errno.ENOENT:
+      return None
+    raise OSError(code, os.strerror(code))
+  if answer[17] == _LISTENING:  # the kernel falls back to the listener when the connection is gone
+    return None
+  return struct.unpack_from("=I", answer, 16 + 4 + 48 + 4)[0]
+
+
+def resident(pid):
+  """Bytes of private memory a process holds."""
+  total = 0
+  with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as lines:
+    for line in lines:
+      if line.startswith(("Private_Clean:", "Private_Dirty:")):
+        total += int(line.split()[1]) * 1024
+  return total
