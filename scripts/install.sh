@@ -11,7 +11,8 @@ packages() {
   case "$1" in
     # libyaml: the configuration; git: the tidy tests read the tracked files.
     build) echo "libyaml-dev" ;;
-    test) echo "python3 git" ;;
+    # curl: the commands that the README shows are run.
+    test) echo "python3 git curl" ;;
     # The peers themselves are installed by bench/run.py, which keeps their services from starting.
     bench) echo "python3 gcc libc6-dev valgrind" ;;
     *)

@@ -71,8 +71,8 @@ def access_line():
     same((line["route"], line["service"]), ("all", "app"))
     holds(f"127.0.0.1:{origin.address[1]}" in line["endpoint"], f"endpoint {line['endpoint']}")
     same((line["status"], line["cause"], line["attempts"], line["generation"]), (201, "completed", 1, 1))
-    holds(whole(line["requestBytes"]) and line["requestBytes"] >= 4, f"requestBytes {line['requestBytes']}")
-    holds(whole(line["responseBytes"]) and line["responseBytes"] >= 5, f"responseBytes {line['responseBytes']}")
+    holds(whole(line["requestBytes"]) and line["requestBytes"] == 4, f"requestBytes {line['requestBytes']}")
+    holds(whole(line["responseBytes"]) and line["responseBytes"] == 5, f"responseBytes {line['responseBytes']}")
     for name in ("duration", "upstreamDuration"):
       holds(isinstance(line[name], (int, float)) and 0 <= line[name] < 10_000, f"{name} {line[name]}")
     holds(line["upstreamDuration"] <= line["duration"], f"{line}")

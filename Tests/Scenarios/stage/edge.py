@@ -14,7 +14,8 @@ from .config import yaml
 from .kernel import resident
 
 _ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..", ".."))
-_KEPT = ("PATH", "HOME", "ASAN_OPTIONS", "TSAN_OPTIONS", "LSAN_OPTIONS", "UBSAN_OPTIONS", "LD_LIBRARY_PATH")
+_KEPT = ("PATH", "HOME", "ASAN_OPTIONS", "TSAN_OPTIONS", "LSAN_OPTIONS", "UBSAN_OPTIONS", "SWIFT_BACKTRACE",
+         "LD_LIBRARY_PATH")
 
 
 def binary():
@@ -59,10 +60,11 @@ def command(*arguments, folder=None, extra=None):
 
 
 class Edge:
-  """A running edge; use it in a `with`. `loud` plays expect lines of level error or text on stderr."""
+  """A running edge; use it in a `with`. `loud` plays expect lines of level error or text on stderr;
+  `options` follow `run --config FILE`."""
 
-  def __init__(self, config, extra=None, files=None, loud=False):
-    self.config, self.extra, self.files, self.loud = config, extra, files, loud
+  def __init__(self, config, extra=None, files=None, loud=False, options=()):
+    self.config, self.extra, self.files, self.loud, self.options = config, extra, files, loud, options
     self.change = threading.Condition()
     self.log, self.unreadable, self.threads = [], [], []
     self.errors = b""
@@ -74,7 +76,7 @@ class Edge:
     self.folder = Folder(self.config, self.files)
     try:
       self.process = subprocess.Popen(
-        [binary(), "run", "--config", os.path.join(self.folder.path, "routes.yaml")], cwd=self.folder.path,
+        [binary(), "run", "--config", os.path.join(self.folder.path, "routes.yaml"), *self.options], cwd=self.folder.path,
         env=environment(self.extra), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         process_group=0)
       for body in (self.read_log, self.read_errors):
@@ -111,7 +113,9 @@ class Edge:
 
   def read_errors(self):
     for raw in self.process.stderr:
-      self.errors += raw
+      with self.change:
+        self.errors += raw
+        self.change.notify_all()
 
   def said(self):
     """What the edge wrote last, for messages."""

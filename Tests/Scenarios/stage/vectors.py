@@ -337,6 +337,7 @@ CHUNKS = [
   refused("a tab behind the size", coded(b"5\t\r\n" + _DATA)),
   refused("an underscore in the size", coded(b"0_5\r\n" + _DATA)),
   refused("a comma behind the size", coded(b"5,5\r\n" + _DATA)),
+  refused("2^52 - 1, above the limit of a body", coded(b"fffffffffffff\r\n" + _DATA), 413),
   refused("2^52", coded(b"10000000000000\r\n" + _DATA), 400, 413),
   refused("2^64 - 1", coded(b"ffffffffffffffff\r\n" + _DATA), 400, 413),
   refused("2^64 and 5", coded(b"10000000000000005\r\n" + _DATA), 400, 413),
