@@ -76,8 +76,8 @@ class Edge:
     self.folder = Folder(self.config, self.files)
     try:
       self.process = subprocess.Popen(
-        [binary(), "run", "--config", os.path.join(self.folder.path, "routes.yaml"), *self.options], cwd=self.folder.path,
-        env=environment(self.extra), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        [binary(), "run", "--config", os.path.join(self.folder.path, "routes.yaml"), *self.options],
+        cwd=self.folder.path, env=environment(self.extra), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         process_group=0)
       for body in (self.read_log, self.read_errors):
         self.threads.append(threading.Thread(target=body))
