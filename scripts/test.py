@@ -38,7 +38,7 @@ def parts(purpose):
     if purpose == "sanitize":
         return [
             Part("build", ["swift", "build", *ASAN, "--product", "edge"], exit_code, 15),
-            Part("scenarios", SCENARIOS, last_line, 30, {**SANITIZER, "EDGE_BINARY": ASAN_EDGE}),
+            Part("scenarios", SCENARIOS, last_line, 30, {**SANITIZER, "EDGE_BINARY": ASAN_EDGE, "PLAY_MEMORY_FACTOR": "8"}),
         ]
     return [
         Part("lint", ["make", "--no-print-directory", "lint"], exit_code, 5),

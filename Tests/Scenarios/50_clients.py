@@ -8,6 +8,7 @@ import socket
 from play import *
 
 MIB = 1 << 20
+GROWTH = 4 * MIB * MEMORY_FACTOR
 
 
 @play
@@ -253,7 +254,7 @@ def slow_reader():
         stalled.wait("the edge stops reading")
         grown = edge.memory() - before
         holds(seen["sent"] < 20 * MIB, f"the edge took {seen['sent']} bytes although its client reads nothing")
-        holds(grown < 4 * MIB, f"the edge grew by {grown} bytes")
+        holds(grown < GROWTH, f"the edge grew by {grown} bytes")
         with edge.client() as other:
           same(other.get("/health").status, 200, "another client meanwhile")
         going.open()
@@ -301,7 +302,7 @@ def slow_service():
         sent += client.sock.send(piece[:total - sent], socket.MSG_DONTWAIT)
       grown = edge.memory() - before
       holds(sent < 30 * MIB, f"the edge took {sent} bytes although its service reads nothing")
-      holds(grown < 4 * MIB, f"the edge grew by {grown} bytes")
+      holds(grown < GROWTH, f"the edge grew by {grown} bytes")
       going.open()
       while sent < total:
         size = min(len(piece), total - sent)
@@ -379,7 +380,7 @@ def many_that_leave():
       with edge.client() as client:
         same(client.get("/").status, 200)
         document = json.loads(client.get("/health").body)
-      holds(edge.memory() - before < 4 * MIB, f"the edge grew by {edge.memory() - before} bytes")
+      holds(edge.memory() - before < GROWTH, f"the edge grew by {edge.memory() - before} bytes")
       holds(document["connections"]["totalConnections"] >= 0, f"{document}")
       eventually(lambda: all(line.ended.is_set() for line in origin.lines[:-1]
                              if line.served == 0), "abandoned connections are closed")

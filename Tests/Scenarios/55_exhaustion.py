@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from play import *
 
 MIB = 1 << 20
+GROWTH = 4 * MIB * MEMORY_FACTOR
 
 
 def limit_files(edge, count):
@@ -69,7 +70,7 @@ def endless_pipelining():
     while sent < 200 * MIB and ready.poll(500):
       sent += client.sock.send(data, socket.MSG_DONTWAIT)
     holds(sent < 30 * MIB, f"the edge took {sent} bytes of pipelined requests")
-    holds(edge.memory() - before < 4 * MIB, f"the edge grew by {edge.memory() - before} bytes")
+    holds(edge.memory() - before < GROWTH, f"the edge grew by {edge.memory() - before} bytes")
     client.reset()  # the end of a plain close would wait behind the unread bytes, where nobody can see it
     origin.lines[0].await_end()
     same(edge.log_line()["cause"], "client_left")
@@ -87,5 +88,5 @@ def a_thousand_idle_connections():
     for client in clients:
       same(client.get("/").status, 200)
     grown = edge.memory() - before
-    holds(grown < 4 * MIB, f"the edge grew by {grown} bytes")
+    holds(grown < GROWTH, f"the edge grew by {grown} bytes")
     same(len(origin.lines), 1, "connections to the service")

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from stage.check import DEADLINE, Deadline, Failed, Late, among, eventually, holds, same, shown
 from stage.client import Client, Unanswering, chunked, head, own_port, random_bytes, refused_port
 from stage.config import merged, serving, yaml
-from stage.edge import Edge, Folder, binary, command
+from stage.edge import MEMORY_FACTOR, Edge, Folder, binary, command
 from stage.origin import Gate, Line, Origin, answer, raw
 from stage.wire import Cut, Malformed, Message, Request, Response
 

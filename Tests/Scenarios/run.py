@@ -8,6 +8,7 @@ import glob
 import importlib.util
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import traceback
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 FILE_SECONDS = float(os.environ.get("PLAY_FILE_SECONDS", "300"))
+STRAGGLER_SECONDS = 5
 AT_ONCE = 2
 
 
@@ -127,7 +129,9 @@ class Company:
     self.sweep(process.pid, path)
 
   def sweep(self, session, path):
-    """No process of the file's session may be left."""
+    """No process of the file's session may be left, once those that are just ending have had their time."""
+    for pid in members(session):
+      await_end(int(pid))
     left = end_session(session)
     with self.lock:
       self.sessions.discard(session)
@@ -153,9 +157,26 @@ class Company:
     os._exit(1)
 
 
+def members(session):
+  """The ids of a session's processes."""
+  return [pid for pid in filter(str.isdigit, os.listdir("/proc")) if session_of(pid) == session]
+
+
+def await_end(pid):
+  """Waits for a process that nobody here started, such as the symbolizer a sanitizer leaves to end by itself."""
+  try:
+    descriptor = os.pidfd_open(pid)
+  except ProcessLookupError:
+    return
+  try:
+    select.select([descriptor], [], [], STRAGGLER_SECONDS)
+  finally:
+    os.close(descriptor)
+
+
 def end_session(session):
   """Kills the processes of a session; their ids."""
-  left = [pid for pid in filter(str.isdigit, os.listdir("/proc")) if session_of(pid) == session]
+  left = members(session)
   for pid in left:
     try:
       os.kill(int(pid), signal.SIGKILL)
@@ -165,9 +186,11 @@ def end_session(session):
 
 
 def session_of(pid):
+  """The session of a process; None for one that has ended, also when its parent has not asked how."""
   try:
     with open(f"/proc/{pid}/stat", encoding="latin-1") as text:
-      return int(text.read().rpartition(")")[2].split()[3])
+      fields = text.read().rpartition(")")[2].split()
+    return None if fields[0] == "Z" else int(fields[3])
   except (OSError, ValueError):
     return None
 

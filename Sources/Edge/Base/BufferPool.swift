@@ -67,6 +67,17 @@ struct BufferPool {
     kept[index] += 1
   }
 
+  /// Frees what is kept; what is borrowed must have come back before.
+  mutating func removeAll() {
+    for index in 0..<BufferPool.classes {
+      while let block = free[index] {
+        free[index] = block.load(as: UnsafeMutableRawPointer?.self)
+        Glibc.free(block)
+      }
+      kept[index] = 0
+    }
+  }
+
   /// Makes room for `bytes` more behind what the buffer holds: in place, by moving to the front, or in a wider block.
   /// False when that would pass the largest class.
   mutating func makeRoom(_ buffer: inout Buffer, bytes: Int) -> Bool {

@@ -46,6 +46,9 @@ struct Slab<Slot: SlabSlot> {
     self.capacity = Int32(capacity)
   }
 
+  /// Gives the pages back; no slot may be used any more.
+  func unmap() { Pages.unmap(slots, bytes: Int(capacity) * MemoryLayout<Slot>.stride) }
+
   /// The index of a slot whose memory is as its last owner left it (zero at first), or -1 when all are in use.
   mutating func take() -> Int32 {
     if firstFree >= 0 {

@@ -33,6 +33,12 @@ struct Poller {
     events = .allocate(capacity: Limits.eventsPerTurn)
   }
 
+  /// Closes the instance; it must not be used any more.
+  func close() {
+    _ = Glibc.close(fd)
+    events.deallocate()
+  }
+
   /// A connection: both directions, edge-triggered, for its whole life. False when the kernel refuses.
   func addConnection(_ socket: Int32, tag: UInt64) -> Bool {
     add(socket, EPOLLIN.rawValue | EPOLLOUT.rawValue | EPOLLRDHUP.rawValue | EPOLLET.rawValue, tag)

@@ -93,10 +93,8 @@ final class Worker {
       let exchanges = Slab<Exchange>(capacity: shared.connectionsPerWorker),
       let texts = Pages.map(bytes: shared.connectionsPerWorker * RecordText.bytes),
       let scratch = Pages.map(bytes: Limits.scratchBytes), let outgoing = Pages.map(bytes: Limits.scratchBytes),
-      // A slot may stand on a list twice in a turn: for the connection that closed and for the one that took its
-      // place.
-      let ready = Pages.map(bytes: 2 * shared.connectionsPerWorker * 8),
-      let nextReady = Pages.map(bytes: 2 * shared.connectionsPerWorker * 8)
+      let ready = Pages.map(bytes: Worker.readyBytes(shared)),
+      let nextReady = Pages.map(bytes: Worker.readyBytes(shared))
     else { return nil }
     self.index = index
     self.shared = shared
@@ -119,6 +117,24 @@ final class Worker {
     pool = ConnectionPool(table: rows.services, slots: connections.slots, arena: arena)
     guard poller.addWake(inbox.wakeDescriptor, tag: Worker.inboxTag), startListening() else { return nil }
   }
+
+  /// After the thread's end: what is still open is closed, all memory goes back.
+  deinit {
+    forEachConnection { index, role in if role != .free { closeConnection(index) } }
+    for index in 0..<Int(exchanges.everUsed) { buffers.giveBack(&exchanges.slots[index].held) }
+    buffers.removeAll()
+    poller.close()
+    connections.unmap()
+    exchanges.unmap()
+    Pages.unmap(texts, bytes: shared.connectionsPerWorker * RecordText.bytes)
+    Pages.unmap(scratch - Limits.readHeadroom, bytes: Limits.scratchBytes)
+    Pages.unmap(outgoing, bytes: Limits.scratchBytes)
+    Pages.unmap(ready, bytes: Worker.readyBytes(shared))
+    Pages.unmap(nextReady, bytes: Worker.readyBytes(shared))
+  }
+
+  /// A slot may stand on a list twice in a turn: for the connection that closed and for the one that took its place.
+  private static func readyBytes(_ shared: WorkerShared) -> Int { 2 * shared.connectionsPerWorker * 8 }
 
   // MARK: The turn
 

@@ -17,6 +17,9 @@ _ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..", ".."
 _KEPT = ("PATH", "HOME", "ASAN_OPTIONS", "TSAN_OPTIONS", "LSAN_OPTIONS", "UBSAN_OPTIONS", "SWIFT_BACKTRACE",
          "LD_LIBRARY_PATH")
 
+# A sanitized binary needs several times the memory of a plain one.
+MEMORY_FACTOR = int(os.environ.get("PLAY_MEMORY_FACTOR") or 1)
+
 
 def binary():
   return os.path.abspath(os.environ.get("EDGE_BINARY") or os.path.join(_ROOT, ".build", "release", "edge"))
@@ -77,8 +80,8 @@ class Edge:
     try:
       self.process = subprocess.Popen(
         [binary(), "run", "--config", os.path.join(self.folder.path, "routes.yaml"), *self.options],
-        cwd=self.folder.path, env=environment(self.extra), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        process_group=0)
+        cwd=self.folder.path, env=environment(self.extra), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, process_group=0)
       for body in (self.read_log, self.read_errors):
         self.threads.append(threading.Thread(target=body))
         self.threads[-1].start()
