@@ -30,7 +30,7 @@ coverage: ## prints the lines that the unit tests cover, by folder
 	@scripts/install.sh build test
 	@scripts/coverage.py
 
-sanitize: ## runs the scenarios against a build with AddressSanitizer
+sanitize: ## runs the scenarios against builds with AddressSanitizer and ThreadSanitizer
 	@scripts/install.sh build test
 	@scripts/test.py sanitize $(PARTS)
 

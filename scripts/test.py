@@ -20,6 +20,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # The sanitized build has a folder of its own, so that it and the plain debug build do not undo each other's work.
 # lld, because gold warns about several hundred of the sanitizer's own symbols.
 ASAN = ["--sanitize", "address", "--scratch-path", ".build/asan", "-Xswiftc", "-use-ld=lld"]
+TSAN = ["--sanitize", "thread", "--scratch-path", ".build/tsan", "-Xswiftc", "-use-ld=lld"]
+TSAN_EDGE = os.path.join(ROOT, ".build/tsan/debug/edge")
 ASAN_EDGE = os.path.join(ROOT, ".build/asan/debug/edge")
 # AddressSanitizer prints the stack of a trap itself; it and Swift's own backtracer wait for each other for ever.
 SANITIZER = {
@@ -37,8 +39,10 @@ def parts(purpose):
     """The rows of a purpose, in order."""
     if purpose == "sanitize":
         return [
-            Part("build", ["swift", "build", *ASAN, "--product", "edge"], exit_code, 15),
-            Part("scenarios", SCENARIOS, last_line, 30, {**SANITIZER, "EDGE_BINARY": ASAN_EDGE, "PLAY_MEMORY_FACTOR": "8"}),
+            Part("address-build", ["swift", "build", *ASAN, "--product", "edge"], exit_code, 15),
+            Part("address", SCENARIOS, last_line, 30, {**SANITIZER, "EDGE_BINARY": ASAN_EDGE, "PLAY_MEMORY_FACTOR": "8"}),
+            Part("thread-build", ["swift", "build", *TSAN, "--product", "edge"], exit_code, 15),
+            Part("thread", SCENARIOS, last_line, 30, {**SANITIZER, "EDGE_BINARY": TSAN_EDGE, "PLAY_MEMORY_FACTOR": "20"}),
         ]
     return [
         Part("lint", ["make", "--no-print-directory", "lint"], exit_code, 5),

@@ -19,7 +19,7 @@ final class Log: Sendable {
   private let descriptor: Int32
   private let wakeDescriptor: Int32
   /// Lines of anybody but workers' exchanges: few, so a lock is no harm.
-  private let pending = Mutex<[UInt8]>([])
+  private let pending = Locked<[UInt8]>([])
   private let isAsleep = Atomic<Bool>(false)
   private let isEnding = Atomic<Bool>(false)
   private let droppedBytes = Atomic<Int>(0)
