@@ -35,14 +35,19 @@ SCENARIOS = [sys.executable, "-u", "Tests/Scenarios/run.py"]
 Part = namedtuple("Part", "name command counts minutes environment", defaults=[{}])
 
 
+def sanitized(binary, memory):
+    """The environment of scenarios against a sanitized binary, which needs `memory` times what a plain one does."""
+    return {**SANITIZER, "EDGE_BINARY": binary, "PLAY_MEMORY_FACTOR": memory}
+
+
 def parts(purpose):
     """The rows of a purpose, in order."""
     if purpose == "sanitize":
         return [
             Part("address-build", ["swift", "build", *ASAN, "--product", "edge"], exit_code, 15),
-            Part("address", SCENARIOS, last_line, 30, {**SANITIZER, "EDGE_BINARY": ASAN_EDGE, "PLAY_MEMORY_FACTOR": "8"}),
+            Part("address", SCENARIOS, last_line, 30, sanitized(ASAN_EDGE, "8")),
             Part("thread-build", ["swift", "build", *TSAN, "--product", "edge"], exit_code, 15),
-            Part("thread", SCENARIOS, last_line, 30, {**SANITIZER, "EDGE_BINARY": TSAN_EDGE, "PLAY_MEMORY_FACTOR": "20"}),
+            Part("thread", SCENARIOS, last_line, 30, sanitized(TSAN_EDGE, "20")),
         ]
     return [
         Part("lint", ["make", "--no-print-directory", "lint"], exit_code, 5),
