@@ -59,14 +59,17 @@ func holdsControlByte(_ bytes: UnsafePointer<UInt8>, _ count: Int) -> Bool {
   let raw = UnsafeRawPointer(bytes)
   let ones: UInt64 = 0x0101_0101_0101_0101
   let highs: UInt64 = 0x8080_8080_8080_8080
-  var index = 0
-  while index &+ 8 <= count {
-    let word = raw.loadUnaligned(fromByteOffset: index, as: UInt64.self)
+  @inline(__always) func isSuspect(_ offset: Int) -> Bool {
+    let word = raw.loadUnaligned(fromByteOffset: offset, as: UInt64.self)
     let deleted = word ^ (ones &* 0x7f)
-    // A borrow may flag a byte above a flagged one; that only sends the word to the careful loop.
-    let suspect = ((word &- ones &* 0x20) & ~word | (deleted &- ones) & ~deleted) & highs
-    if suspect != 0 { break }
-    index &+= 8
+    // A borrow may flag a byte above a flagged one; that only sends the value to the careful loop.
+    return ((word &- ones &* 0x20) & ~word | (deleted &- ones) & ~deleted) & highs != 0
+  }
+  var index = 0
+  if count >= 8 {
+    while index &+ 8 <= count, !isSuspect(index) { index &+= 8 }
+    // The last word overlaps the one before it.
+    if index &+ 8 > count, !isSuspect(count &- 8) { return false }
   }
   while index < count {
     let byte = bytes[index]
