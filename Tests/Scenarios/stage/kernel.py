@@ -41,10 +41,12 @@ def unread(local, remote):
 
 
 def resident(pid):
-  """Bytes of private memory a process holds."""
+  """Bytes of memory a process has written to and holds alone.
+
+  Clean pages do not count: those of the binary are shared while another process runs it, and private when that ends."""
   total = 0
   with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as lines:
     for line in lines:
-      if line.startswith(("Private_Clean:", "Private_Dirty:")):
+      if line.startswith("Private_Dirty:"):
         total += int(line.split()[1]) * 1024
   return total
