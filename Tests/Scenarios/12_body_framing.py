@@ -372,3 +372,34 @@ def service_that_refuses_a_large_body():
       response = client.read_response()
       same((response.status, response.body), (413, b"no"))
       client.assert_closed()
+
+
+@play
+def request_behind_chunks():
+  """a request behind a chunked body arrives as it was sent, wherever the two are cut apart"""
+  first = head("POST", "/first", [("Transfer-Encoding", "chunked")]) + b"5\r\nhello\r\n0\r\nX-End: 1\r\n\r\n"
+  data = first + head("GET", "/second")
+  with staged() as (_, edge, origin):
+    for cut in range(len(first) - 30, len(first) + 4):
+      with edge.client() as client:
+        before = len(origin.requests)
+        client.send(data[:cut])
+        client.await_read()
+        client.send(data[cut:])
+        same([client.read_response().status for _ in range(2)], [200, 200], f"cut at {cut - len(first)}: statuses")
+        arrived = [(request.method, request.target, request.body) for request in origin.requests[before:]]
+        same(arrived, [("POST", "/first", b"hello"), ("GET", "/second", b"")], f"cut at {cut - len(first)}")
+
+
+@play
+def offers_of_other_protocols():
+  """an offer of h2c is ignored, with a body too; one of WebSocket must not have a body"""
+  offer = [("Connection", "Upgrade, HTTP2-Settings"), ("Upgrade", "h2c"), ("HTTP2-Settings", "AAMAAABk")]
+  with staged() as (client, edge, origin):
+    same(client.request("POST", "/", offer, b"hello").status, 200)
+    request = origin.last()
+    same(request.body, b"hello")
+    holds(not {"upgrade", "http2-settings"} & set(request.fields.names()), f"{request.fields}")
+    assert_error(client.request("POST", "/", [("Connection", "Upgrade"), ("Upgrade", "WebSocket")], b"hello"),
+                 400, "INVALID_REQUEST")
+    client.assert_closed()

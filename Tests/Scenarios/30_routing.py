@@ -243,3 +243,31 @@ def thousand_routes():
   routes = {f"r{number}": {"path": f"/area{number}/*", "service": "ab"[number % 2]} for number in range(1000)}
   with routed(routes) as (edge, _):
     table(edge, [(f"/area{number}/x", "ab"[number % 2]) for number in range(0, 1000, 7)] + [("/area1000/x", 404)])
+
+
+@play
+def server_as_a_whole():
+  """OPTIONS * is no request for the root, and an absolute target without a path means the same"""
+  with Origin() as origin:
+    config = serving(origin, routes=None)
+    config["routes"] = {"root": {"path": "/", "builtin": "health"}, "rest": {"path": "/*", "service": "app"}}
+    with Edge(config) as edge, edge.client() as client:
+      for target in ("*", "http://edge.test"):
+        same(client.request("OPTIONS", target).status, 200)
+        same(origin.last().target, "*", f"target of OPTIONS {target}")
+      same(len(origin.requests), 2, "requests at the service")
+
+
+@play
+def head_of_its_own():
+  """a route that names HEAD takes it; otherwise the route of GET does"""
+  with Origin() as gets, Origin() as heads:
+    config = serving(gets, routes=None)
+    config["services"]["heads"] = {"endpoints": [f"http://127.0.0.1:{heads.address[1]}"]}
+    config["routes"] = {"a": {"path": "/both", "methods": ["GET"], "service": "app"},
+                        "b": {"path": "/both", "methods": ["HEAD"], "service": "heads"},
+                        "c": {"path": "/one", "methods": ["GET"], "service": "app"}}
+    with Edge(config) as edge, edge.client() as client:
+      same([client.request("HEAD", path).status for path in ("/both", "/one")], [200, 200])
+    same(([request.target for request in heads.requests], [request.target for request in gets.requests]),
+         (["/both"], ["/one"]))

@@ -41,13 +41,14 @@ struct BufferPool {
     let index = BufferPool.classIndex(bytes: bytes)
     guard index < BufferPool.classes else { return nil }
     let size = 1 << (index + BufferPool.smallest)
-    borrowedBytes += size
     if let block = free[index] {
+      borrowedBytes += size
       free[index] = block.load(as: UnsafeMutableRawPointer?.self)
       kept[index] -= 1
       return Buffer(block: block.assumingMemoryBound(to: UInt8.self), capacity: Int32(size))
     }
     guard let memory = malloc(size) else { return nil }
+    borrowedBytes += size
     return Buffer(block: memory.bindMemory(to: UInt8.self, capacity: size), capacity: Int32(size))
   }
 

@@ -10,10 +10,13 @@ struct ByteWriter: BitwiseCopyable {
   let capacity: Int
   private(set) var count = 0
   private(set) var overflowed = false
+  /// Where writing ends: the capacity, or before everything once something did not fit.
+  private var limit: Int
 
   init(base: BytePointer, capacity: Int) {
     self.base = base
     self.capacity = capacity
+    limit = capacity
   }
 
   /// Where the next byte goes.
@@ -22,8 +25,9 @@ struct ByteWriter: BitwiseCopyable {
 
   @inline(__always)
   private mutating func reserve(_ bytes: Int) -> Bool {
-    if bytes <= capacity - count { return true }
+    if bytes <= limit - count { return true }
     overflowed = true
+    limit = -1
     return false
   }
 
@@ -56,7 +60,6 @@ struct ByteWriter: BitwiseCopyable {
 
   /// A number in decimal.
   mutating func append(decimal value: UInt64) {
-    guard reserve(20) else { return }
     var digits = 1
     var bound: UInt64 = 10
     while digits < 20, value >= bound {
@@ -65,6 +68,7 @@ struct ByteWriter: BitwiseCopyable {
       if overflow { break }
       bound = next
     }
+    guard reserve(digits) else { return }
     var rest = value
     var index = count + digits
     repeat {
@@ -95,6 +99,13 @@ struct ByteWriter: BitwiseCopyable {
       base[count + index] = nibble < 10 ? nibble &+ 0x30 : nibble &+ 0x57
     }
     count += digits
+  }
+
+  /// Takes back everything behind the first `bytes`, an overflow too.
+  mutating func rewind(to bytes: Int) {
+    count = min(bytes, count)
+    overflowed = false
+    limit = capacity
   }
 
   /// Counts bytes that were put at `end` by other means.

@@ -27,6 +27,8 @@ enum Limits {
   static let connectAttemptsMax = 3
   /// New connections taken per wake, so that a storm of them does not starve those that are open.
   static let acceptsPerWake = 4
+  /// Connections taken from a listener's queue when the worker stops; no queue is longer by default (somaxconn).
+  static let acceptsAtDrain = 1 << 14
   /// Events taken from the kernel at once.
   static let eventsPerTurn = 256
   /// After a reply that ends the connection: how long and how much is still read so that the reply is not lost to a
@@ -38,6 +40,8 @@ enum Limits {
   /// Text of path and host kept for the log.
   static let recordPathBytes = 256
   static let recordHostBytes = 96
+  /// The longest method; longer ones are refused.
+  static let methodBytesMax = 32
   /// A request id of a trusted peer that is kept.
   static let requestIDBytes = 64
   /// Messages that may wait in a worker's inbox.
@@ -46,8 +50,6 @@ enum Limits {
   static let logRecords = 1 << 10
   /// The longest host name (RFC 1035 section 2.3.4) with a colon and a port.
   static let hostBytesMax = 253 + 6
-  /// Segments of a request path that routing looks at; a deeper path is refused.
-  static let pathSegmentsMax = 64
 
   /// The widest scratch area: a head written anew with a whole read behind it.
   static let scratchBytes = headBytesMax + headAddedBytes + readBytes + 2 * readHeadroom

@@ -49,7 +49,8 @@ final class Mailbox<Message: BitwiseCopyable>: Sendable {
   private let tail = Atomic<UInt64>(0)
 
   init(capacity: Int) {
-    precondition(capacity > 0 && capacity & (capacity - 1) == 0, "a mailbox's capacity is a power of two")
+    // With one cell, the turn of a full one would be the turn of the next empty one.
+    precondition(capacity > 1 && capacity & (capacity - 1) == 0, "a mailbox's capacity is a power of two above one")
     mask = UInt64(capacity - 1)
     turns = .allocate(capacity: capacity)
     messages = .allocate(capacity: capacity)

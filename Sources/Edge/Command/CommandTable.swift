@@ -28,7 +28,6 @@ struct CommandOption: Sendable {
 
   static let config = CommandOption("--config", value: "FILE", "the main configuration file (default routes.yaml)")
   static let dev = CommandOption("--dev", "development: loopback only, reads .env beside the main file")
-  static let all = [config, dev]
 }
 
 /// A verb.

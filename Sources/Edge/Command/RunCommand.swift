@@ -43,6 +43,8 @@ private final class Server {
 
   /// What the last worker that stops sends to the control thread.
   private static let allStopped = SIGUSR1
+  /// How long the log's last lines may take.
+  private static let logSecondsAtEnd = 1
 
   init(_ snapshot: Snapshot) throws(StartError) {
     self.snapshot = snapshot
@@ -91,9 +93,21 @@ private final class Server {
     if greets { Console.error(greeting) }
     wait(for: signals)
     for thread in threads { pthread_join(thread, nil) }
-    log.line(.info, "stopped", [])
+    let counters = shared.counters
+    log.line(
+      .info, "stopped",
+      [
+        ("exchanges", .number(Int(counters.sum(.exchanges)))),
+        ("handedOff", .number(Int(counters.sum(.handedOff)))),
+        ("refusedConnections", .number(Int(counters.sum(.refusedConnections)))),
+        ("droppedLogLines", .number(Int(counters.sum(.droppedLogLines)))),
+      ])
     log.end()
-    pthread_join(writer, nil)
+    // Whoever reads the log may have stopped reading; that must not keep the process.
+    var deadline = timespec()
+    _ = clock_gettime(CLOCK_REALTIME, &deadline)
+    deadline.tv_sec += Server.logSecondsAtEnd
+    _ = pthread_timedjoin_np(writer, nil, &deadline)
     return ExitCode.success
   }
 
@@ -132,7 +146,10 @@ private final class Server {
       switch signal {
       case SIGTERM, SIGINT:
         log.line(.info, isStopping ? "stopping_now" : "draining", [])
-        for inbox in shared.inboxes { _ = inbox.post(isStopping ? .stop : .drain) }
+        for inbox in shared.inboxes {
+          // A full inbox is being read.
+          while !inbox.post(isStopping ? .stop : .drain) { _ = usleep(1_000) }
+        }
         if isStopping { return }
         isStopping = true
       case SIGHUP:
@@ -180,13 +197,18 @@ private final class Server {
     if let address = SocketAddress(numeric: endpoint.host, port: endpoint.port) { return address }
     var hints = addrinfo()
     hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
+    hints.ai_flags = Int32(AI_ADDRCONFIG)
     var found: UnsafeMutablePointer<addrinfo>?
     guard getaddrinfo(endpoint.host, nil, &hints, &found) == 0, let first = found else { return nil }
     defer { freeaddrinfo(first) }
+    // One address stands for the name: the first of IPv4, which a service on a loopback name has, else the first.
+    var chosen = first
+    while chosen.pointee.ai_family != AF_INET, let next = chosen.pointee.ai_next { chosen = next }
+    if chosen.pointee.ai_family != AF_INET { chosen = first }
     var storage = sockaddr_storage()
     withUnsafeMutableBytes(of: &storage) { target in
       target.copyMemory(
-        from: UnsafeRawBufferPointer(start: first.pointee.ai_addr, count: Int(first.pointee.ai_addrlen)))
+        from: UnsafeRawBufferPointer(start: chosen.pointee.ai_addr, count: Int(chosen.pointee.ai_addrlen)))
     }
     var address = SocketAddress(storage)
     address.port = endpoint.port

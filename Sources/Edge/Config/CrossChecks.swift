@@ -55,7 +55,7 @@ struct CrossChecks {
     }
   }
 
-  private static func isLoopback(_ host: String) -> Bool { host == "::1" || host.hasPrefix("127.") }
+  private static func isLoopback(_ host: String) -> Bool { SocketAddress(numeric: host, port: 0)?.isLoopback ?? false }
 
   /// Whether the kernel would refuse the second of two binds.
   private static func overlap(_ left: HostPort, _ right: HostPort) -> Bool {

@@ -8,6 +8,8 @@ struct ReplyContext: BitwiseCopyable {
   var requestID: UnsafePointer<UInt8>
   var requestIDCount: Int
   var wall: UInt64
+  /// `wall` as a Date field has it.
+  var date: StaticBytes
   var connection: WrittenConnection
   /// The request was HEAD: the head says how long the body would be, and there is none.
   var isToHead: Bool
@@ -47,7 +49,7 @@ extension ByteWriter {
     append(byte: 0x20)
     append(reason)
     append("\r\ndate: ")
-    append(date: context.wall)
+    append(context.date)
     append("\r\ncontent-type: ")
     append(contentType)
     append("\r\ncontent-length: ")

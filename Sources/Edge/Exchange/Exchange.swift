@@ -22,6 +22,8 @@ struct Exchange: SlabSlot {
   var isToHead: Bool
   /// The client's connection may serve another request after this one.
   var keepsServer: Bool
+  /// The client itself asked for the connection to end with this response.
+  var clientCloses: Bool
   /// The client waits for `100 Continue` before it sends its body.
   var awaitsContinue: Bool
   /// A client that closes its sending side still waits for the answer.

@@ -8,12 +8,12 @@ enum ExchangeAction: UInt8 {
   case dial
   /// Answer the client with the error of `ExchangeActions.error`.
   case reply
-  /// The client connection is free for the next exchange.
-  case releaseClient
-  /// The client connection cannot be used again.
-  case closeClient
+  /// The connection to the service is free for the next exchange.
+  case releaseUpstream
+  /// The connection to the service cannot be used again.
+  case closeUpstream
   /// What the client got is incomplete: close so that it can tell.
-  case cutServer
+  case cutDownstream
   /// The exchange is over: write its record, go on with the server connection or close it.
   case finish
 }

@@ -96,9 +96,9 @@ struct ExchangeMachine: BitwiseCopyable, Equatable {
   mutating func connectFailed(mayRetry: Bool) -> ExchangeActions {
     switch state {
     case .connecting:
-      if mayRetry { return ExchangeActions(.closeClient, .dial) }
+      if mayRetry { return ExchangeActions(.closeUpstream, .dial) }
       state = .flushing
-      return ExchangeActions(.closeClient, .reply, error: .serviceUnavailable, cause: .unavailable)
+      return ExchangeActions(.closeUpstream, .reply, error: .serviceUnavailable, cause: .unavailable)
     case .deciding, .requesting, .awaiting, .duplex, .responding, .flushing, .ended: return bug(#function)
     }
   }
@@ -129,10 +129,10 @@ struct ExchangeMachine: BitwiseCopyable, Equatable {
     case .duplex:
       // The rest of the request has no reader any more.
       state = .flushing
-      return ExchangeActions(.closeClient, cause: .completed)
+      return ExchangeActions(.closeUpstream, cause: .completed)
     case .responding:
       state = .flushing
-      return ExchangeActions(reusable ? .releaseClient : .closeClient, cause: .completed)
+      return ExchangeActions(reusable ? .releaseUpstream : .closeUpstream, cause: .completed)
     case .deciding, .connecting, .requesting, .awaiting, .flushing, .ended: return bug(#function)
     }
   }
@@ -152,10 +152,10 @@ struct ExchangeMachine: BitwiseCopyable, Equatable {
     switch state {
     case .requesting, .awaiting:
       state = .flushing
-      return ExchangeActions(.closeClient, .reply, error: .providerError, cause: .upstreamError)
+      return ExchangeActions(.closeUpstream, .reply, error: .providerError, cause: .upstreamError)
     case .duplex, .responding:
       state = .ended
-      return ExchangeActions(.closeClient, .cutServer, .finish, cause: .upstreamCut)
+      return ExchangeActions(.closeUpstream, .cutDownstream, .finish, cause: .upstreamCut)
     case .deciding, .connecting, .flushing, .ended: return bug(#function)
     }
   }
@@ -165,20 +165,20 @@ struct ExchangeMachine: BitwiseCopyable, Equatable {
     switch state {
     case .awaiting:
       state = .connecting
-      return ExchangeActions(.closeClient, .dial)
+      return ExchangeActions(.closeUpstream, .dial)
     case .deciding, .connecting, .requesting, .duplex, .responding, .flushing, .ended: return bug(#function)
     }
   }
 
-  /// The client's body broke the framing rules or passed the limit.
-  mutating func requestBroken(_ error: ErrorCode) -> ExchangeActions {
+  /// The client's body broke the framing rules (clientError) or passed the limit (refused).
+  mutating func requestBroken(_ error: ErrorCode, _ cause: EndCause) -> ExchangeActions {
     switch state {
     case .requesting:
       state = .flushing
-      return ExchangeActions(.closeClient, .reply, error: error, cause: .clientError)
+      return ExchangeActions(.closeUpstream, .reply, error: error, cause: cause)
     case .duplex:
       state = .ended
-      return ExchangeActions(.closeClient, .cutServer, .finish, cause: .clientError)
+      return ExchangeActions(.closeUpstream, .cutDownstream, .finish, cause: cause)
     case .deciding, .connecting, .awaiting, .responding, .flushing, .ended: return bug(#function)
     }
   }
@@ -188,10 +188,10 @@ struct ExchangeMachine: BitwiseCopyable, Equatable {
     switch state {
     case .connecting, .requesting, .awaiting, .duplex, .responding:
       state = .ended
-      return ExchangeActions(.closeClient, .cutServer, .finish, cause: .clientLeft)
+      return ExchangeActions(.closeUpstream, .cutDownstream, .finish, cause: .clientLeft)
     case .deciding, .flushing:
       state = .ended
-      return ExchangeActions(.cutServer, .finish, cause: .clientLeft)
+      return ExchangeActions(.cutDownstream, .finish, cause: .clientLeft)
     case .ended: return bug(#function)
     }
   }
@@ -201,19 +201,19 @@ struct ExchangeMachine: BitwiseCopyable, Equatable {
     switch (state, timer) {
     case (.requesting, .body):
       state = .flushing
-      return ExchangeActions(.closeClient, .reply, error: .requestTimeout, cause: .clientTimeout)
+      return ExchangeActions(.closeUpstream, .reply, error: .requestTimeout, cause: .clientTimeout)
     case (.requesting, .head), (.awaiting, .head):
       state = .flushing
-      return ExchangeActions(.closeClient, .reply, error: .timeout, cause: .upstreamTimeout)
-    case (.duplex, .body), (.duplex, .send), (.responding, .send):
+      return ExchangeActions(.closeUpstream, .reply, error: .timeout, cause: .upstreamTimeout)
+    case (.requesting, .send), (.duplex, .body), (.duplex, .send), (.responding, .send):
       state = .ended
-      return ExchangeActions(.closeClient, .cutServer, .finish, cause: .clientTimeout)
+      return ExchangeActions(.closeUpstream, .cutDownstream, .finish, cause: .clientTimeout)
     case (.duplex, .idle), (.responding, .idle):
       state = .ended
-      return ExchangeActions(.closeClient, .cutServer, .finish, cause: .upstreamTimeout)
+      return ExchangeActions(.closeUpstream, .cutDownstream, .finish, cause: .upstreamTimeout)
     case (.flushing, .send):
       state = .ended
-      return ExchangeActions(.cutServer, .finish, cause: .clientTimeout)
+      return ExchangeActions(.cutDownstream, .finish, cause: .clientTimeout)
     // A timer that was set for what has happened meanwhile.
     case (.deciding, _), (.connecting, _), (.requesting, _), (.awaiting, _), (.duplex, .head), (.responding, _),
       (.flushing, _):
@@ -227,10 +227,10 @@ struct ExchangeMachine: BitwiseCopyable, Equatable {
     switch state {
     case .connecting, .requesting, .awaiting, .duplex, .responding:
       state = .ended
-      return ExchangeActions(.closeClient, .cutServer, .finish, cause: .drain)
+      return ExchangeActions(.closeUpstream, .cutDownstream, .finish, cause: .drain)
     case .deciding, .flushing:
       state = .ended
-      return ExchangeActions(.cutServer, .finish, cause: .drain)
+      return ExchangeActions(.cutDownstream, .finish, cause: .drain)
     case .ended: return bug(#function)
     }
   }
@@ -242,6 +242,6 @@ struct ExchangeMachine: BitwiseCopyable, Equatable {
     if state == .ended { return .nothing }
     let hasClient = state != .deciding && state != .flushing
     state = .ended
-    return ExchangeActions(hasClient ? .closeClient : .none, .cutServer, .finish, cause: .internalError)
+    return ExchangeActions(hasClient ? .closeUpstream : .none, .cutDownstream, .finish, cause: .internalError)
   }
 }

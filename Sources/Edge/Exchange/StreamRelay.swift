@@ -37,10 +37,14 @@ enum StreamRelay {
     }
     // The size line goes into the room in front. What is written behind the content lies over framing that was taken
     // off, or, while the body goes on, behind everything that was read: bytes of a next message are never touched.
+    // That holds only when the content comes out of chunks too, or has no end of its own.
+    assert(!reader.isCounted, "a counted body is never written in chunks")
     if step.payload > 0 {
       let chunk = ChunkWriter.frame(bytes, step.payload)
       piece.start = chunk.start
       piece.count = chunk.count
+    } else {
+      piece.start = bytes - ChunkWriter.last.utf8CodeUnitCount
     }
     if piece.isEnded {
       memcpy(piece.start + piece.count, ChunkWriter.last.utf8Start, ChunkWriter.last.utf8CodeUnitCount)

@@ -36,6 +36,9 @@ final class Inbox: Sendable {
     return true
   }
 
+  /// Makes the worker turn once, without a message.
+  func wake() { _ = eventfd_write(wakeDescriptor, 1) }
+
   /// Called by the worker when the descriptor is readable, before it takes messages.
   func acknowledge() {
     var count: eventfd_t = 0

@@ -7,8 +7,29 @@ struct RouteCompiler {
   private final class Tree {
     var literals: [String: Tree] = [:]
     var parameter: Tree?
-    var exact: [RouteCandidate] = []
-    var below: [RouteCandidate] = []
+    var exact = Candidates()
+    var below = Candidates()
+  }
+
+  /// The routes at one place, in the order they are asked: those that name the method, those whose GET stands for HEAD,
+  /// those that take any method.
+  private struct Candidates {
+    var named: [RouteCandidate] = []
+    var implied: [RouteCandidate] = []
+    var any: [RouteCandidate] = []
+
+    var ordered: [RouteCandidate] { named + implied + any }
+
+    mutating func add(_ candidate: RouteCandidate) {
+      if candidate.methods == 0 {
+        any.append(candidate)
+        return
+      }
+      named.append(candidate)
+      // GET includes HEAD (RFC 9110 section 9.3.2): a service that answers one answers the other.
+      guard candidate.methods & Method.get.bit != 0, candidate.methods & Method.head.bit == 0 else { return }
+      implied.append(RouteCandidate(route: candidate.route, methods: Method.head.bit, listeners: candidate.listeners))
+    }
   }
 
   private let arena: Arena
@@ -28,7 +49,7 @@ struct RouteCompiler {
     var trees: [(kind: RouteHost.Precision, name: String, tree: Tree)] = []
     for (index, route) in routes.enumerated() {
       let candidate = RouteCandidate(
-        route: Int32(index), methods: RouteCompiler.methodBits(route.methods),
+        route: Int32(index), methods: route.methods.reduce(0) { $0 | $1.bit },
         listeners: route.listeners.reduce(0) { $0 | 1 << UInt64($1) })
       for (kind, name) in RouteCompiler.hosts(route) {
         let place = trees.firstIndex { $0.kind == kind && $0.name == name } ?? trees.count
@@ -59,13 +80,6 @@ struct RouteCompiler {
     }
   }
 
-  /// GET includes HEAD (RFC 9110 section 9.3.2): a service that answers one answers the other.
-  private static func methodBits(_ methods: [Method]) -> UInt16 {
-    var bits: UInt16 = 0
-    for method in methods { bits |= method == .get ? Method.get.bit | Method.head.bit : method.bit }
-    return bits
-  }
-
   private static func add(_ candidate: RouteCandidate, _ path: PathPattern, to root: Tree) {
     var tree = root
     for segment in path.segments {
@@ -81,8 +95,8 @@ struct RouteCompiler {
       }
     }
     switch path.tail {
-    case .exact: tree.exact.append(candidate)
-    case .below: tree.below.append(candidate)
+    case .exact: tree.exact.add(candidate)
+    case .below: tree.below.add(candidate)
     }
   }
 
@@ -91,11 +105,11 @@ struct RouteCompiler {
     nodes.append(RouteNode())
     var node = RouteNode()
     node.firstExact = Int32(candidates.count)
-    node.exactCount = Int32(tree.exact.count)
-    candidates += RouteCompiler.ordered(tree.exact)
+    candidates += tree.exact.ordered
+    node.exactCount = Int32(candidates.count) - node.firstExact
     node.firstBelow = Int32(candidates.count)
-    node.belowCount = Int32(tree.below.count)
-    candidates += RouteCompiler.ordered(tree.below)
+    candidates += tree.below.ordered
+    node.belowCount = Int32(candidates.count) - node.firstBelow
     var children: [RouteEdge] = []
     for (text, child) in tree.literals {
       let segment = arena.text(text)
@@ -109,10 +123,5 @@ struct RouteCompiler {
     if let parameter = tree.parameter { node.parameter = flatten(parameter) }
     nodes[index] = node
     return Int32(index)
-  }
-
-  /// A route that names its methods comes before one that takes all.
-  private static func ordered(_ candidates: [RouteCandidate]) -> [RouteCandidate] {
-    candidates.filter { $0.methods != 0 } + candidates.filter { $0.methods == 0 }
   }
 }

@@ -100,7 +100,8 @@ struct RouteTable: BitwiseCopyable {
   /// none.
   private func walk(_ index: Int32, at position: Int, _ query: RouteQuery, _ allowed: inout UInt16) -> Int32 {
     let node = nodes[Int(index)]
-    if position == query.pathCount || position == 0 && query.pathCount == 1 {
+    // `*`, the server as a whole, is below the root but is not the root.
+    if position == query.pathCount || position == 0 && query.pathCount == 1 && query.path[0] == 0x2f {
       let exact = pick(node.firstExact, node.exactCount, query, &allowed)
       if exact >= 0 { return exact }
       return pick(node.firstBelow, node.belowCount, query, &allowed)

@@ -14,7 +14,11 @@ extension ByteWriter {
     append(",\"client\":\"")
     append(host: record.client)
     append("\"")
-    append(key: "method", StaticBytes(record.method.name))
+    append(
+      key: "method",
+      record.methodCount == 0
+        ? StaticBytes(record.method.name)
+        : StaticBytes(start: text + RecordText.methodOffset, count: Int(record.methodCount)))
     append(key: "host", StaticBytes(start: text + RecordText.hostOffset, count: Int(record.hostCount)))
     append(key: "path", StaticBytes(start: text + RecordText.pathOffset, count: Int(record.pathCount)))
     append(key: "route", record.route)

@@ -25,24 +25,27 @@ struct ExchangeRecord: BitwiseCopyable {
   var sent: UInt64 = 0
   var answered: UInt64 = 0
   var end: UInt64 = 0
-  /// Lengths in the text that goes with the record: path, then host, then request id.
+  /// Lengths in the text that goes with the record: path, host, request id, and a method
+  /// that `method` has no name for.
   var pathCount: UInt16 = 0
   var hostCount: UInt16 = 0
   var requestIDCount: UInt16 = 0
+  var methodCount: UInt16 = 0
 }
 
-/// The text of a record: three areas of fixed size.
+/// The text of a record: four areas of fixed size.
 enum RecordText {
   static let pathOffset = 0
   static let hostOffset = Limits.recordPathBytes
   static let requestIDOffset = hostOffset + Limits.recordHostBytes
-  static let bytes = requestIDOffset + Limits.requestIDBytes
+  static let methodOffset = requestIDOffset + Limits.requestIDBytes
+  static let bytes = methodOffset + Limits.methodBytesMax
 }
 
 /// A cell of the log ring.
 struct LogCell: BitwiseCopyable {
   var record = ExchangeRecord()
-  var text: InlineArray<416, UInt8> = .init(repeating: 0)
+  var text: InlineArray<448, UInt8> = .init(repeating: 0)
 
   static let textOffset = MemoryLayout<LogCell>.offset(of: \LogCell.text) ?? MemoryLayout<ExchangeRecord>.stride
 }

@@ -59,7 +59,9 @@ final class Log: Sendable {
     if severity > level { return }
     withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 4_096) { area in
       guard let base = area.baseAddress else { return }
-      var writer = ByteWriter(base: base, capacity: area.count)
+      // The end of the line has its place, whatever the fields take.
+      let end: StaticString = "}\n"
+      var writer = ByteWriter(base: base, capacity: area.count - end.utf8CodeUnitCount)
       writer.append("{\"time\":\"")
       writer.append(timestamp: Clock.wallNow())
       writer.append("\",\"level\":\"")
@@ -67,10 +69,13 @@ final class Log: Sendable {
       writer.append("\",\"event\":\"")
       writer.append(event)
       writer.append("\"")
-      for (key, value) in fields { writer.append(logField: key, value) }
-      if writer.overflowed { writer.append("\"") }
-      writer.append("}\n")
-      let line = UnsafeBufferPointer(start: UnsafePointer(base), count: writer.count)
+      for (key, value) in fields {
+        let before = writer.count
+        writer.append(logField: key, value)
+        if writer.overflowed { writer.rewind(to: before) }
+      }
+      memcpy(base + writer.count, end.utf8Start, end.utf8CodeUnitCount)
+      let line = UnsafeBufferPointer(start: UnsafePointer(base), count: writer.count + end.utf8CodeUnitCount)
       pending.withLock { bytes in
         if bytes.count + line.count <= Log.pendingBytesMax { bytes.append(contentsOf: line) }
       }

@@ -85,6 +85,7 @@ struct SocketAddress: BitwiseCopyable, Equatable {
     }
   }
 
+  /// 127.0.0.0/8 or ::1.
   var isLoopback: Bool {
     isIPv6 ? words.0 == 0 && words.1 == UInt64(1).bigEndian : words.0 & 0xff == 127
   }
@@ -101,7 +102,7 @@ extension ByteWriter {
       return
     }
     guard room >= Int(INET6_ADDRSTRLEN) else {
-      append("0000:0000:0000:0000:0000:0000:0000:0000:0000")
+      advance(Int(INET6_ADDRSTRLEN))
       return
     }
     var words = address.words

@@ -59,6 +59,9 @@ struct BodyReader: BitwiseCopyable, Equatable {
     }
   }
 
+  /// The body's length was said in front of it.
+  var isCounted: Bool { state == .length }
+
   /// Reads on. Content is moved to the front of `bytes`, over the framing that stood between it.
   mutating func read(_ bytes: BytePointer, _ count: Int, _ classes: ByteClasses) -> BodyStep {
     switch state {

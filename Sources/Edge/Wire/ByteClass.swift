@@ -16,6 +16,8 @@ struct ByteClass: OptionSet, BitwiseCopyable {
   static let unreserved = ByteClass(rawValue: 16)
   static let digit = ByteClass(rawValue: 32)
   static let hexDigit = ByteClass(rawValue: 64)
+  /// Comes bare in the paths of browsers and is no `pchar`: the canonical path has it encoded.
+  static let escaped = ByteClass(rawValue: 128)
 }
 
 /// The table, in memory of the arena it was made in.
@@ -37,7 +39,7 @@ struct ByteClasses: BitwiseCopyable {
     add("!#$%&'*+^`|", .token)
     add("!$&'()*+,;=:@/", [.path, .query])
     // Browsers leave these bare (URL standard, path and query percent-encode sets).
-    add("[]|^", [.path, .query])
+    add("[]|^", [.escaped, .query])
     add("?%{}`", .query)
   }
 

@@ -34,7 +34,7 @@ struct RequestHead: BitwiseCopyable {
   var framing = BodyFraming.none
   var keepAlive = true
   var expectsContinue = false
-  /// Connection names `upgrade` and there is an Upgrade field.
+  /// Connection names `upgrade` and Upgrade names `websocket`.
   var asksUpgrade = false
 }
 
@@ -75,7 +75,6 @@ struct HTTP1Parser {
     var hasContentLength = false
     var codings = 0
     var isChunked = false
-    var connectionFields = 0
     var connectionTokens = 0
     var close = false
     var keepAlive = false
@@ -89,8 +88,10 @@ struct HTTP1Parser {
 
   /// Reads a request head that begins at `bytes`. An empty line in front of it is skipped (RFC 9112 section 2.2).
   mutating func readRequest(
-    _ bytes: UnsafePointer<UInt8>, _ count: Int, limits: HeadLimits, into head: inout RequestHead
+    _ bytes: UnsafePointer<UInt8>, _ available: Int, limits: HeadLimits, into head: inout RequestHead
   ) -> HeadProgress {
+    // What stands behind the limit cannot be part of a head that is taken, so it is not looked at.
+    let count = min(available, limits.bytes)
     var start = 0
     if count >= 2, bytes[0] == 0x0d, bytes[1] == 0x0a { start = 2 }
     guard let end = lineEnd(bytes, start, count) else { return unfinished(bytes, start, count, limits) }
@@ -103,7 +104,6 @@ struct HTTP1Parser {
     case .complete: break
     }
     head.count = fieldsEnd
-    if head.count > limits.bytes { return .refused(.tooLarge) }
     if let fault = judgeRequest(bytes, &head) { return .refused(fault) }
     return .complete
   }
@@ -113,7 +113,7 @@ struct HTTP1Parser {
   ) -> HeadFault? {
     var index = start
     while index < end, classes.has(bytes[index], .token) { index += 1 }
-    if index == start || index - start > 32 { return .badMethod }
+    if index == start || index - start > Limits.methodBytesMax { return .badMethod }
     guard index < end, bytes[index] == 0x20 else { return index < end ? .badMethod : .badRequestLine }
     head.methodRange = HeadRange(start, index - start)
     head.method = Method(bytes + start, index - start)
@@ -166,8 +166,9 @@ struct HTTP1Parser {
   /// Reads a response head that begins at `bytes`. `toHead`: the request was HEAD, so no body follows whatever is
   /// said.
   mutating func readResponse(
-    _ bytes: UnsafePointer<UInt8>, _ count: Int, limits: HeadLimits, toHead: Bool, into head: inout ResponseHead
+    _ bytes: UnsafePointer<UInt8>, _ available: Int, limits: HeadLimits, toHead: Bool, into head: inout ResponseHead
   ) -> HeadProgress {
+    let count = min(available, limits.bytes)
     guard let end = lineEnd(bytes, 0, count) else { return unfinished(bytes, 0, count, limits) }
     head = ResponseHead()
     if let fault = fault(ofLine: bytes, 0, end) { return .refused(fault) }
@@ -193,7 +194,6 @@ struct HTTP1Parser {
     case .complete: break
     }
     head.count = fieldsEnd
-    if head.count > limits.bytes { return .refused(.tooLarge) }
     if let fault = judgeResponse(bytes, isVersion10: bytes[7] == 0x30, toHead: toHead, &head) { return .refused(fault) }
     return .complete
   }
@@ -237,7 +237,7 @@ struct HTTP1Parser {
     return UnsafePointer(found.assumingMemoryBound(to: UInt8.self)) - bytes
   }
 
-  /// A first line must end with CRLF and hold no other CR, nor a NUL.
+  /// A line must end with CRLF. What else may not stand in it is found where it is read.
   private func fault(ofLine bytes: UnsafePointer<UInt8>, _ start: Int, _ end: Int) -> HeadFault? {
     if end == start || bytes[end - 1] != 0x0d { return .bareLineFeed }
     return nil
@@ -318,13 +318,14 @@ struct HTTP1Parser {
     case .transferEncoding:
       facts.codings += 1
       facts.isChunked = equalLowered(value, count, "chunked")
-      if !facts.isChunked, memchr(value, 0x2c, count) != nil, count == 0 || holdsChunked(value, count) {
-        return .badTransferEncoding
-      }
+      if !facts.isChunked, count == 0 || holdsChunked(value, count) { return .badTransferEncoding }
     case .connection:
       return noteConnection(value, count)
     case .upgrade:
-      facts.hasUpgrade = true
+      // Other protocols are not spoken here: their offer is ignored (RFC 9110 section 7.8).
+      forEachListElement(value, count) { element, length in
+        if equalLowered(element, length, "websocket") { facts.hasUpgrade = true }
+      }
     case .expect where isRequest:
       guard equalLowered(value, count, "100-continue") else { return .badExpectation }
       facts.expectsContinue = true
@@ -358,7 +359,6 @@ struct HTTP1Parser {
   }
 
   private mutating func noteConnection(_ value: UnsafePointer<UInt8>, _ count: Int) -> HeadFault? {
-    facts.connectionFields += 1
     if equalLowered(value, count, "keep-alive") {
       facts.keepAlive = true
       facts.connectionTokens += 1

@@ -157,20 +157,27 @@ extension ByteWriter {
     }
   }
 
-  /// A service's response, for the client.
+  /// A service's response, for the client. `date` is added when the service gave none (RFC 9110 section 6.6.1).
   mutating func appendResponse(
     _ head: ResponseHead, _ received: ReceivedHead, framing: WrittenFraming, connection: WrittenConnection,
-    requestID: UnsafePointer<UInt8>, requestIDCount: Int
+    requestID: UnsafePointer<UInt8>, requestIDCount: Int, date: StaticBytes
   ) {
     append("HTTP/1.1 ")
     append(decimal: UInt64(head.status), width: 3)
     append(byte: 0x20)
     append(received.bytes + Int(head.reason.start), Int(head.reason.count))
     appendLineEnd()
+    var hasDate = false
     for index in 0..<received.table.count {
       let field = received.table.fields[index]
       if field.isDropped || !field.treatment.isDisjoint(with: [.hopByHop, .rewritten]) { continue }
+      if field.known == .date { hasDate = true }
       append(field, of: received.bytes)
+    }
+    if !hasDate {
+      append("date: ")
+      append(date)
+      appendLineEnd()
     }
     append(framing)
     append(connection)

@@ -7,7 +7,7 @@ enum HeadFault: UInt8, CaseIterable, Error {
   case folded, tooLarge, tooManyFields, hostMissing, hostTwice, badHost, hostMismatch, badContentLength
   case contentLengthTwice, lengthAndChunked, badTransferEncoding, unknownTransferEncoding, codingInOldVersion
   case bodyInOldVersion, badConnection, badExpectation, badStatusLine, badChunkSize, badChunkExtension, badChunkEnd
-  case badTrailer, upgradeWithBody, pathTooDeep, unaskedSwitch
+  case badTrailer, upgradeWithBody
 
   var row: HeadFaultRow { HeadFaultRow.table[Int(rawValue)] }
 }
@@ -59,7 +59,5 @@ struct HeadFaultRow: Sendable {
     HeadFaultRow(.badChunkEnd, .invalidRequest, "A chunk does not end with CRLF."),
     HeadFaultRow(.badTrailer, .invalidRequest, "The trailers are malformed or too long."),
     HeadFaultRow(.upgradeWithBody, .invalidRequest, "An upgrade request must not carry a body."),
-    HeadFaultRow(.pathTooDeep, .invalidRequest, "The path has too many segments."),
-    HeadFaultRow(.unaskedSwitch, .providerError, "The service switched protocols without being asked."),
   ]
 }

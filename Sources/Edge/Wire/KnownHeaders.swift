@@ -5,7 +5,7 @@
 enum KnownHeader: UInt8, CaseIterable {
   case other, host, contentLength, transferEncoding, connection, keepAlive, proxyConnection, te, trailer, upgrade
   case http2Settings, proxyAuthenticate, proxyAuthorization, expect, authorization, apiKey, cookie, forwarded
-  case forwardedFor, forwardedProto, forwardedHost, forwardedPort, forwardedServer, realIP, requestID, via, proxy
+  case forwardedFor, forwardedProto, forwardedHost, forwardedPort, forwardedServer, realIP, requestID, via, proxy, date
 
   var row: HeaderRow { HeaderRow.table[Int(rawValue)] }
 }
@@ -21,7 +21,7 @@ struct HeaderTreatment: OptionSet, BitwiseCopyable {
   static let protected = HeaderTreatment(rawValue: 4)
   /// A credential of the client: passed to a service only when the service's `pass` names it.
   static let credential = HeaderTreatment(rawValue: 8)
-  /// A claim about the client that only a trusted peer may make.
+  /// A claim about the client. Those that Edge writes itself are continued for a trusted peer, the others never pass.
   static let claim = HeaderTreatment(rawValue: 16)
   /// Dropped from requests whoever sent it.
   static let dropped = HeaderTreatment(rawValue: 32)
@@ -68,6 +68,7 @@ struct HeaderRow: Sendable {
     HeaderRow(.requestID, "x-request-id", [.protected, .rewritten]),
     HeaderRow(.via, "via", [.protected]),
     HeaderRow(.proxy, "proxy", [.dropped]),
+    HeaderRow(.date, "date", []),
   ]
 }
 

@@ -25,7 +25,7 @@ struct RequestTargetReader {
 
   init(arena: Arena, classes: ByteClasses) {
     self.classes = classes
-    area = arena.allocate(UInt8.self, count: Limits.headBytesMax)
+    area = arena.allocate(UInt8.self, count: 3 * Limits.headBytesMax)
   }
 
   /// nil means the target is malformed or ambiguous.
@@ -55,7 +55,8 @@ struct RequestTargetReader {
     if rest == 0 {
       // An absolute form may leave the path out (RFC 9112 section 3.2.1).
       if result.authorityCount == 0 { return nil }
-      area[0] = 0x2f
+      // Then OPTIONS asks the server as a whole (RFC 9112 section 3.2.4).
+      area[0] = method == .options && result.query == nil ? 0x2a : 0x2f
       result.path = UnsafePointer(area)
       result.pathCount = 1
       return result
@@ -94,7 +95,7 @@ struct RequestTargetReader {
     return true
   }
 
-  /// Writes the canonical form into the area; the form is never longer than the path.
+  /// Writes the canonical form into the area; the form is at most three times as long as the path.
   private func rewrite(_ path: UnsafePointer<UInt8>, _ count: Int) -> Int? {
     var length = 0
     var index = 0
@@ -134,12 +135,11 @@ struct RequestTargetReader {
           length += 1
           if decoded == 0x2e { segmentIsDecoded = true }
         } else {
-          area[length] = 0x25
-          area[length + 1] = upperHex(path[index + 1])
-          area[length + 2] = upperHex(path[index + 2])
-          length += 3
+          length = escape(decoded, at: length)
         }
         index += 2
+      } else if classes.has(byte, .escaped) {
+        length = escape(byte, at: length)
       } else if classes.has(byte, .path) {
         area[length] = byte
         length += 1
@@ -162,7 +162,14 @@ struct RequestTargetReader {
     }
   }
 
-  private func upperHex(_ byte: UInt8) -> UInt8 { byte &- 0x61 < 6 ? byte &- 0x20 : byte }
+  /// Writes a byte as `%XX`; returns where the next one goes.
+  private func escape(_ byte: UInt8, at length: Int) -> Int {
+    func digit(_ value: UInt8) -> UInt8 { value < 10 ? value + 0x30 : value + 0x37 }
+    area[length] = 0x25
+    area[length + 1] = digit(byte >> 4)
+    area[length + 2] = digit(byte & 15)
+    return length + 3
+  }
 
   // MARK: Authorities
 
@@ -173,11 +180,7 @@ struct RequestTargetReader {
     if bytes[0] == 0x5b {
       guard let close = memchr(bytes, 0x5d, count) else { return nil }
       end = UnsafePointer(close.assumingMemoryBound(to: UInt8.self)) - bytes + 1
-      if end < 4 { return nil }
-      for index in 1..<(end - 1)
-      where !classes.has(bytes[index], .hexDigit) && bytes[index] != 0x3a && bytes[index] != 0x2e {
-        return nil
-      }
+      if !isIPv6(bytes + 1, end - 2) { return nil }
     } else {
       while end < count, classes.has(bytes[end], .host) { end += 1 }
       if end == 0 { return nil }
@@ -192,6 +195,17 @@ struct RequestTargetReader {
       if port > 65_535 { return nil }
     }
     if end > 1, bytes[end - 1] == 0x2e { end -= 1 }
-    return HeadRange(0, end)
+    return bytes[end - 1] == 0x2e ? nil : HeadRange(0, end)
+  }
+
+  private func isIPv6(_ bytes: UnsafePointer<UInt8>, _ count: Int) -> Bool {
+    guard count > 0, count < Int(INET6_ADDRSTRLEN) else { return false }
+    return withUnsafeTemporaryAllocation(of: CChar.self, capacity: count + 1) { text in
+      guard let start = text.baseAddress else { return false }
+      memcpy(start, bytes, count)
+      start[count] = 0
+      var address = in6_addr()
+      return inet_pton(AF_INET6, start, &address) == 1
+    }
   }
 }

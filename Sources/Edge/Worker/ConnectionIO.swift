@@ -76,7 +76,7 @@ extension Worker {
     let connection = connections.slots + Int(slot.pointee.client)
     slot.pointee.stoppedUpload = true
     buffers.giveBack(&connection.pointee.output)
-    wheel.arm(slot.pointee.server, TimerWheel.never)
+    if connections.slots[Int(slot.pointee.server)].output.isEmpty { wheel.arm(slot.pointee.server, TimerWheel.never) }
     if slot.pointee.machine.state == .requesting { armHead(exchange) }
     connection.pointee.isReadable = true
     markReady(slot.pointee.client)
@@ -177,8 +177,10 @@ extension Worker {
     let waits = !connections.slots[Int(slot.pointee.server)].output.isEmpty
     if waits {
       wheel.arm(slot.pointee.server, clock.milliseconds + rows.sendMilliseconds)
-    } else if slot.pointee.request.isEnded {
+    } else if slot.pointee.request.isEnded || slot.pointee.stoppedUpload {
       wheel.arm(slot.pointee.server, TimerWheel.never)
+    } else {
+      armUpload(exchange)
     }
   }
 

@@ -52,12 +52,17 @@ extension Worker {
         return
       }
     } else {
-      guard readMoreHead(index) else { return }
-      guard let block = slot.pointee.input.block else { return }
+      // What is buffered and was not looked at yet comes before what may still be read.
+      guard slot.pointee.scanned == 0 || readMoreHead(index), let block = slot.pointee.input.block else { return }
       bytes = block + Int(slot.pointee.input.start)
       count = slot.pointee.input.count
     }
     if slot.pointee.role == .serverIdle {
+      // The empty line that some clients send behind a body is no beginning of a request.
+      if count == 2, bytes[0] == 0x0d, bytes[1] == 0x0a {
+        dropInput(index)
+        return
+      }
       slot.pointee.role = .serverHead
       wheel.arm(index, clock.milliseconds + rows.headMilliseconds)
     }
@@ -277,9 +282,9 @@ extension Worker {
     case .none: break
     case .dial: dial(exchange)
     case .reply: reply(exchange, error ?? .internalError)
-    case .releaseClient: releaseClient(exchange)
-    case .closeClient: closeClient(exchange)
-    case .cutServer: cutServer(exchange)
+    case .releaseUpstream: releaseUpstream(exchange)
+    case .closeUpstream: closeUpstream(exchange)
+    case .cutDownstream: cutDownstream(exchange)
     case .finish: finish(exchange)
     }
   }
@@ -303,7 +308,7 @@ extension Worker {
       slot.pointee.client = idle
       if connection.pointee.isReadable || connection.pointee.peerEnded || !sendRequest(exchange) {
         // It went stale while it was idle and nothing of the request has left: that is no failed try.
-        closeClient(exchange)
+        closeUpstream(exchange)
         continue
       }
       requestBegan(exchange)
@@ -439,13 +444,20 @@ extension Worker {
     return true
   }
 
+  /// Whether the client's connection is read now, so that its end shows there.
+  private func readsRequest(_ exchange: Int32) -> Bool {
+    let slot = exchanges.slots + Int(exchange)
+    if slot.pointee.request.isEnded || slot.pointee.stoppedUpload || slot.pointee.client < 0 { return false }
+    return connections.slots[Int(slot.pointee.client)].output.count <= Limits.unsentHigh
+  }
+
   /// A client that has closed its sending side is gone, unless the route says that it waits; true when that ended the
-  /// exchange. While its body is being read the end shows there.
+  /// exchange.
   @discardableResult
   private func checkClientLeft(_ exchange: Int32) -> Bool {
     let slot = exchanges.slots + Int(exchange)
     let server = connections.slots + Int(slot.pointee.server)
-    if !server.pointee.peerEnded || slot.pointee.toleratesFin || !slot.pointee.request.isEnded { return false }
+    if !server.pointee.peerEnded || slot.pointee.toleratesFin || readsRequest(exchange) { return false }
     switch slot.pointee.machine.state {
     case .connecting, .requesting, .awaiting, .duplex, .responding:
       perform(exchange, slot.pointee.machine.clientLeft())
@@ -476,11 +488,13 @@ extension Worker {
       scratch, count, reader: &slot.pointee.request, framing: slot.pointee.requestFraming, classes: parser.classes)
     if let fault = piece.fault {
       replyDetail.message = fault.row.message
-      perform(exchange, slot.pointee.machine.requestBroken(fault.row.code))
+      perform(exchange, slot.pointee.machine.requestBroken(fault.row.code, .clientError))
+      // After a response has begun there is no reply, and the next one is not about this.
+      replyDetail = ReplyDetail()
       return
     }
     if !allowBody(exchange, piece.payload) {
-      perform(exchange, slot.pointee.machine.requestBroken(.messageTooLarge))
+      perform(exchange, slot.pointee.machine.requestBroken(.messageTooLarge, .refused))
       return
     }
     keepRest(server, scratch, piece.consumed, count)

@@ -125,7 +125,8 @@ extension Worker {
     writer.appendResponse(
       head, received, framing: slot.pointee.responseFraming, connection: connectionField(exchange),
       requestID: UnsafePointer(text(of: exchange) + RecordText.requestIDOffset),
-      requestIDCount: Int(slot.pointee.record.requestIDCount))
+      requestIDCount: Int(slot.pointee.record.requestIDCount),
+      date: date())
     var body = bytes + head.count
     let rest = count - head.count
     if connections.slots[Int(client)].input.block != nil {
@@ -266,12 +267,12 @@ extension Worker {
   // MARK: The end
 
   /// The connection to the service goes back to the pool.
-  func releaseClient(_ exchange: Int32) {
+  func releaseUpstream(_ exchange: Int32) {
     let slot = exchanges.slots + Int(exchange)
     let client = slot.pointee.client
     let service = rows.services.services[Int(slot.pointee.service)]
     guard pool.put(client, limit: service.poolSize) else {
-      closeClient(exchange)
+      closeUpstream(exchange)
       return
     }
     slot.pointee.client = -1
@@ -284,7 +285,7 @@ extension Worker {
     if connection.pointee.isReadable { markReady(client) }
   }
 
-  func closeClient(_ exchange: Int32) {
+  func closeUpstream(_ exchange: Int32) {
     let slot = exchanges.slots + Int(exchange)
     if slot.pointee.client < 0 { return }
     closeConnection(slot.pointee.client)
@@ -293,7 +294,7 @@ extension Worker {
 
   /// The client must see that its response is not whole: a missing last chunk or too few bytes tell it, and where
   /// only the end of the connection would, the connection is reset instead of ended.
-  func cutServer(_ exchange: Int32) {
+  func cutDownstream(_ exchange: Int32) {
     let slot = exchanges.slots + Int(exchange)
     let server = slot.pointee.server
     if server < 0 { return }
@@ -311,7 +312,9 @@ extension Worker {
     counters.add(1, to: .exchanges, worker: index)
     let server = slot.pointee.server
     let keeps = slot.pointee.keepsServer && slot.pointee.request.isEnded && !isDraining
-    let isRead = slot.pointee.request.isEnded
+    // Only a client that asked for the end, and whose request was read whole, sends nothing that would be answered
+    // with a reset.
+    let isQuiet = slot.pointee.clientCloses && slot.pointee.request.isEnded
     buffers.giveBack(&slot.pointee.held)
     exchanges.give(exchange)
     if server < 0 { return }
@@ -322,7 +325,7 @@ extension Worker {
     if keeps {
       wheel.arm(server, clock.milliseconds + rows.idleMilliseconds)
       if connection.pointee.isReadable || !connection.pointee.input.isEmpty { markReady(server) }
-    } else if isRead, connection.pointee.input.isEmpty, !connection.pointee.isReadable {
+    } else if isQuiet, connection.pointee.input.isEmpty, !connection.pointee.isReadable {
       closeConnection(server)
     } else {
       startLinger(server)
@@ -372,7 +375,8 @@ extension Worker {
     if !slot.pointee.request.isEnded || isDraining { slot.pointee.keepsServer = false }
     return ReplyContext(
       requestID: UnsafePointer(text(of: exchange) + RecordText.requestIDOffset),
-      requestIDCount: Int(slot.pointee.record.requestIDCount), wall: clock.wall, connection: connectionField(exchange),
+      requestIDCount: Int(slot.pointee.record.requestIDCount), wall: clock.wall, date: date(),
+      connection: connectionField(exchange),
       isToHead: slot.pointee.isToHead, allowed: allowed)
   }
 

@@ -36,6 +36,7 @@ extension Worker {
     slot.pointee.isVersion10 = head.isVersion10
     slot.pointee.isToHead = head.method == .head
     slot.pointee.keepsServer = head.keepAlive && !isDraining
+    slot.pointee.clientCloses = !head.keepAlive
     slot.pointee.awaitsContinue = head.expectsContinue
     slot.pointee.toleratesFin = false
     slot.pointee.keepsClient = false
@@ -76,6 +77,10 @@ extension Worker {
       target.authorityCount > 0 ? target.authorityCount : Int(head.host.count), Limits.recordHostBytes)
     memcpy(area + RecordText.hostOffset, host, hostCount)
     slot.pointee.record.hostCount = UInt16(hostCount)
+    if head.method == .other {
+      memcpy(area + RecordText.methodOffset, received.bytes + Int(head.methodRange.start), Int(head.methodRange.count))
+      slot.pointee.record.methodCount = head.methodRange.count
+    }
     guard rows.trusts(slot.pointee.record.client), let given = received.value(of: .requestID) else { return }
     // A peer that may speak for others may have named the request already.
     guard given.count > 0, given.count <= Limits.requestIDBytes else { return }

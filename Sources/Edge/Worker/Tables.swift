@@ -76,6 +76,13 @@ struct TableRows: BitwiseCopyable, @unchecked Sendable {  // the memory behind i
     withUnsafeMutableBytes(of: &address.words) { target in
       for (index, byte) in block.bytes.enumerated() { target[index] = byte }
     }
+    // An IPv4 client of an IPv6 socket is an IPv4 client here, so its block must be one too.
+    let isMapped = address.isIPv6 && block.bytes.starts(with: [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff])
+    if isMapped, block.prefixBits >= 96 {
+      address.words = (address.words.1 >> 32, 0)
+      address.isIPv6 = false
+      return CIDR(address: address, bits: block.prefixBits - 96)
+    }
     return CIDR(address: address, bits: block.prefixBits)
   }
 

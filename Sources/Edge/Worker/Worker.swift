@@ -37,7 +37,12 @@ final class WorkerShared: Sendable {
   func leaveListeners() {
     if listening.subtract(1, ordering: .acquiringAndReleasing).newValue > 0 { return }
     for listener in listeners { _ = shutdown(listener.fd, Int32(SHUT_RDWR)) }
+    // Those that have nothing left to do wait only for this.
+    for inbox in inboxes { inbox.wake() }
   }
+
+  /// While any worker accepts, it may hand a connection to any other.
+  var isAnyListening: Bool { listening.load(ordering: .acquiring) > 0 }
 }
 
 /// One worker. Made on the control thread, then used by its own thread alone.
@@ -68,6 +73,12 @@ final class Worker {
   let outgoing: BytePointer
   /// How much of `outgoing` is the request that `dial` is about to send.
   var outgoingCount = 0
+  /// The current second as a Date field has it, and which second that is.
+  private let dateText: BytePointer
+  private var dateSecond: UInt64 = 0
+  private static let dateTextBytes = 32
+  /// IMF-fixdate has one length (RFC 9110 section 5.6.7).
+  private static let dateCount = 29
   /// Where a client's address is written out.
   let addressText: BytePointer
   static let addressTextBytes = 64
@@ -106,6 +117,7 @@ final class Worker {
     self.outgoing = outgoing.bindMemory(to: UInt8.self, capacity: Limits.scratchBytes)
     self.ready = ready.bindMemory(to: UInt64.self, capacity: shared.connectionsPerWorker)
     self.nextReady = nextReady.bindMemory(to: UInt64.self, capacity: shared.connectionsPerWorker)
+    dateText = arena.allocate(UInt8.self, count: Worker.dateTextBytes)
     addressText = arena.allocate(UInt8.self, count: Worker.addressTextBytes)
     rows = shared.tables.rows
     counters = shared.counters
@@ -182,7 +194,8 @@ final class Worker {
   @inline(__always)
   func markReady(_ index: Int32) {
     let slot = connections.slots + Int(index)
-    if slot.pointee.isReady { return }
+    // A full list, should it ever be: the connection's next event or deadline serves it.
+    if slot.pointee.isReady || readyCount == 2 * shared.connectionsPerWorker { return }
     slot.pointee.isReady = true
     ready[readyCount] = Handle(index: index, serial: slot.pointee.serial).bits
     readyCount += 1
@@ -211,7 +224,10 @@ final class Worker {
     }
     if acceptsAgainAt <= now, !isDraining {
       acceptsAgainAt = TimerWheel.never
-      _ = startListening()
+      if !startListening() {
+        stopListening()
+        acceptsAgainAt = now + UInt64(Limits.acceptPauseMilliseconds)
+      }
     }
   }
 
@@ -335,6 +351,17 @@ final class Worker {
     connections.give(index)
   }
 
+  /// This second as a Date field has it; written out once a second.
+  func date() -> StaticBytes {
+    var writer = ByteWriter(base: dateText, capacity: Worker.dateTextBytes)
+    let second = clock.wall / 1_000_000_000
+    if second != dateSecond {
+      writer.append(date: clock.wall)
+      dateSecond = second
+    }
+    return StaticBytes(start: UnsafePointer(dateText), count: Worker.dateCount)
+  }
+
   /// The text area of an exchange's record.
   @inline(__always)
   func text(of exchange: Int32) -> BytePointer { texts + Int(exchange) * RecordText.bytes }
@@ -354,6 +381,7 @@ final class Worker {
     memcpy(target, from, Int(record.pathCount))
     memcpy(target + RecordText.hostOffset, from + RecordText.hostOffset, Int(record.hostCount))
     memcpy(target + RecordText.requestIDOffset, from + RecordText.requestIDOffset, Int(record.requestIDCount))
+    memcpy(target + RecordText.methodOffset, from + RecordText.methodOffset, Int(record.methodCount))
     logRing.publish()
     shared.log.wake()
   }
@@ -392,10 +420,16 @@ final class Worker {
 
   private func acceptAll() {
     for place in shared.listeners.indices {
-      while case .connection(let fd, let address) = ListenerSocket.accept(shared.listeners[place].fd) {
-        Syscall.setNoDelay(fd)
-        counters.addShared(1, to: .serverConnections, worker: index)
-        adopt(fd, UInt8(place), address)
+      // As many as any queue holds; an error that stays is no reason to stay.
+      accepting: for _ in 0..<Limits.acceptsAtDrain {
+        switch ListenerSocket.accept(shared.listeners[place].fd) {
+        case .connection(let fd, let address):
+          Syscall.setNoDelay(fd)
+          counters.addShared(1, to: .serverConnections, worker: index)
+          adopt(fd, UInt8(place), address)
+        case .skipped: continue
+        case .none, .exhausted: break accepting
+        }
       }
     }
   }
@@ -410,7 +444,7 @@ final class Worker {
   }
 
   private func checkDrain() {
-    if counters.value(.serverConnections, worker: index) == 0, exchanges.used == 0 {
+    if !shared.isAnyListening, counters.value(.serverConnections, worker: index) == 0, exchanges.used == 0 {
       isStopped = true
       return
     }

@@ -1,0 +1,209 @@
+import Testing
+
+@testable import Edge
+
+/// An event of the machine with its arguments.
+private enum Event: Equatable, CustomStringConvertible {
+  case forward, replied, refused, connected(Bool), connectFailed(Bool), requestEnded, responseBegan, responseEnded(Bool)
+  case flushed, upstreamFailed, wentStale, requestBroken(ErrorCode), clientLeft, timedOut(ExchangeTimer), drainEnded
+
+  static let all: [Event] =
+    [
+      .forward, .replied, .refused, .connected(false), .connected(true), .connectFailed(true), .connectFailed(false),
+      .requestEnded, .responseBegan, .responseEnded(false), .responseEnded(true), .flushed, .upstreamFailed, .wentStale,
+      .requestBroken(.invalidRequest), .requestBroken(.messageTooLarge), .clientLeft,
+    ] + ExchangeTimer.allCases.map { .timedOut($0) } + [.drainEnded]
+
+  func tell(_ machine: inout ExchangeMachine) -> ExchangeActions {
+    switch self {
+    case .forward: machine.forward()
+    case .replied: machine.replied(.completed)
+    case .refused: machine.refused(.notFound, .refused)
+    case .connected(let isWhole): machine.connected(requestEnded: isWhole)
+    case .connectFailed(let mayRetry): machine.connectFailed(mayRetry: mayRetry)
+    case .requestEnded: machine.requestEnded()
+    case .responseBegan: machine.responseBegan()
+    case .responseEnded(let isReusable): machine.responseEnded(reusable: isReusable)
+    case .flushed: machine.flushed()
+    case .upstreamFailed: machine.upstreamFailed()
+    case .wentStale: machine.wentStale()
+    case .requestBroken(let error):
+      machine.requestBroken(error, error == .messageTooLarge ? .refused : .clientError)
+    case .clientLeft: machine.clientLeft()
+    case .timedOut(let timer): machine.timedOut(timer)
+    case .drainEnded: machine.drainEnded()
+    }
+  }
+
+  var description: String {
+    switch self {
+    case .timedOut(let timer): "timedOut(\(timer))"
+    case .connected(let isWhole): "connected(\(isWhole))"
+    case .connectFailed(let mayRetry): "connectFailed(\(mayRetry))"
+    case .responseEnded(let isReusable): "responseEnded(\(isReusable))"
+    case .requestBroken(let error): "requestBroken(\(error))"
+    case .forward: "forward"
+    case .replied: "replied"
+    case .refused: "refused"
+    case .requestEnded: "requestEnded"
+    case .responseBegan: "responseBegan"
+    case .flushed: "flushed"
+    case .upstreamFailed: "upstreamFailed"
+    case .wentStale: "wentStale"
+    case .clientLeft: "clientLeft"
+    case .drainEnded: "drainEnded"
+    }
+  }
+}
+
+/// What an event does in a state.
+private enum Outcome {
+  case to(ExchangeState, ExchangeActions)
+  /// The driver cannot tell this here: an assertion in debug builds.
+  case bug
+
+  static func to(_ state: ExchangeState) -> Outcome { .to(state, .nothing) }
+}
+
+/// The whole table: per event one outcome per state.
+private enum MachineTable {
+  /// In the order of `ExchangeState`: deciding, connecting, requesting, awaiting, duplex, responding, flushing, ended.
+  static func row(_ event: Event) -> [Outcome] {
+    switch event {
+    case .forward: only(.deciding, .to(.connecting, ExchangeActions(.dial)))
+    case .replied: only(.deciding, .to(.flushing, ExchangeActions(cause: .completed)))
+    case .refused: only(.deciding, .to(.flushing, ExchangeActions(.reply, error: .notFound, cause: .refused)))
+    case .connected(let isWhole): only(.connecting, .to(isWhole ? .awaiting : .requesting))
+    case .connectFailed(true): only(.connecting, .to(.connecting, ExchangeActions(.closeUpstream, .dial)))
+    case .connectFailed(false): only(.connecting, fail(.serviceUnavailable, .unavailable))
+    case .requestEnded:
+      [.bug, .bug, .to(.awaiting), .bug, .to(.responding), .bug, .bug, .bug]
+    case .responseBegan:
+      [.bug, .bug, .to(.duplex), .to(.responding), .bug, .bug, .bug, .bug]
+    case .responseEnded(let isReusable):
+      [
+        .bug, .bug, .bug, .bug, .to(.flushing, ExchangeActions(.closeUpstream, cause: .completed)),
+        .to(.flushing, ExchangeActions(isReusable ? .releaseUpstream : .closeUpstream, cause: .completed)), .bug, .bug,
+      ]
+    case .flushed: only(.flushing, .to(.ended, ExchangeActions(.finish)))
+    case .upstreamFailed:
+      [
+        .bug, .bug, fail(.providerError, .upstreamError), fail(.providerError, .upstreamError), cut(.upstreamCut),
+        cut(.upstreamCut), .bug, .bug,
+      ]
+    case .wentStale: only(.awaiting, .to(.connecting, ExchangeActions(.closeUpstream, .dial)))
+    case .requestBroken(let error):
+      // A body over the limit is refused; one that breaks the framing is the client's error.
+      error == .messageTooLarge
+        ? [.bug, .bug, fail(error, .refused), .bug, cut(.refused), .bug, .bug, .bug]
+        : [.bug, .bug, fail(error, .clientError), .bug, cut(.clientError), .bug, .bug, .bug]
+    case .clientLeft: everywhere(.clientLeft)
+    case .drainEnded: everywhere(.drain)
+    case .timedOut(let timer): timeouts(timer)
+    }
+  }
+
+  private static func timeouts(_ timer: ExchangeTimer) -> [Outcome] {
+    let (early, stays) = ([Outcome.to(.deciding), .to(.connecting)], Outcome.to(.flushing))
+    switch timer {
+    case .body:
+      return early + [
+        fail(.requestTimeout, .clientTimeout), .to(.awaiting), cut(.clientTimeout), .to(.responding), stays, .bug,
+      ]
+    case .send:
+      return early + [
+        cut(.clientTimeout), .to(.awaiting), cut(.clientTimeout), cut(.clientTimeout),
+        .to(.ended, ExchangeActions(.cutDownstream, .finish, cause: .clientTimeout)), .bug,
+      ]
+    case .head:
+      return early + [
+        fail(.timeout, .upstreamTimeout), fail(.timeout, .upstreamTimeout), .to(.duplex), .to(.responding), stays, .bug,
+      ]
+    case .idle:
+      return early + [
+        .to(.requesting), .to(.awaiting), cut(.upstreamTimeout), cut(.upstreamTimeout), stays, .bug,
+      ]
+    }
+  }
+
+  private static func only(_ state: ExchangeState, _ outcome: Outcome) -> [Outcome] {
+    ExchangeState.allCases.map { $0 == state ? outcome : .bug }
+  }
+
+  /// The client can still be told.
+  private static func fail(_ error: ErrorCode, _ cause: EndCause) -> Outcome {
+    .to(.flushing, ExchangeActions(.closeUpstream, .reply, error: error, cause: cause))
+  }
+
+  /// The response has begun: nothing but a cut can tell the client.
+  private static func cut(_ cause: EndCause) -> Outcome {
+    .to(.ended, ExchangeActions(.closeUpstream, .cutDownstream, .finish, cause: cause))
+  }
+
+  private static func everywhere(_ cause: EndCause) -> [Outcome] {
+    let withoutClient = Outcome.to(.ended, ExchangeActions(.cutDownstream, .finish, cause: cause))
+    return [withoutClient] + [Outcome](repeating: cut(cause), count: 5) + [withoutClient, .bug]
+  }
+}
+
+struct ExchangeMachineTests {
+  @Test func theTableIsWhole() {
+    #expect(
+      ExchangeState.allCases == [
+        .deciding, .connecting, .requesting, .awaiting, .duplex, .responding, .flushing, .ended,
+      ])
+    for event in Event.all {
+      #expect(MachineTable.row(event).count == ExchangeState.allCases.count, "\(event)")
+      guard case .bug? = MachineTable.row(event).last else {
+        Issue.record("\(event) after the end")
+        continue
+      }
+    }
+  }
+
+  @Test func everyLegalPair() {
+    for event in Event.all {
+      for (state, outcome) in zip(ExchangeState.allCases, MachineTable.row(event)) {
+        guard case .to(let next, let actions) = outcome else { continue }
+        var machine = ExchangeMachine(state: state)
+        let done = event.tell(&machine)
+        #expect(machine.state == next, "\(state) × \(event)")
+        #expect(done == actions, "\(state) × \(event)")
+      }
+    }
+  }
+
+  /// An exchange can end from every state, and each way to the end finishes once and has one cause.
+  @Test func everyWayEnds() {
+    var random = SeededGenerator(seed: 23)
+    for _ in 0..<5_000 {
+      var machine = ExchangeMachine()
+      var (finishes, causes, steps) = (0, 0, 0)
+      while machine.state != .ended, steps < 200 {
+        let place = ExchangeState.allCases.firstIndex(of: machine.state) ?? 0
+        let legal = Event.all.filter { if case .to = MachineTable.row($0)[place] { true } else { false } }
+        let actions = legal[random.below(legal.count)].tell(&machine)
+        finishes += [actions.first, actions.second, actions.third].filter { $0 == .finish }.count
+        causes += actions.cause == nil ? 0 : 1
+        steps += 1
+      }
+      if machine.state == .ended, finishes != 1 || causes == 0 {
+        Issue.record("\(finishes) finishes, \(causes) causes")
+      }
+    }
+  }
+
+  @Test func aNewMachineDecides() { #expect(ExchangeMachine().state == .deciding) }
+
+  @Test func theUsualWay() {
+    var machine = ExchangeMachine()
+    #expect(machine.forward() == ExchangeActions(.dial))
+    #expect(machine.connectFailed(mayRetry: true) == ExchangeActions(.closeUpstream, .dial))
+    #expect(machine.connected(requestEnded: false) == .nothing)
+    #expect(machine.requestEnded() == .nothing)
+    #expect(machine.responseBegan() == .nothing)
+    #expect(machine.responseEnded(reusable: true) == ExchangeActions(.releaseUpstream, cause: .completed))
+    #expect(machine.flushed() == ExchangeActions(.finish))
+    #expect(machine.state == .ended)
+  }
+}

@@ -1,0 +1,121 @@
+import Foundation
+import Testing
+
+@testable import Edge
+
+struct AccessLogTests {
+  static let keys = [
+    "time", "level", "event", "requestId", "worker", "listener", "client", "method", "host", "path", "route",
+    "service", "endpoint", "status", "cause", "attempts", "requestBytes", "responseBytes", "duration",
+    "upstreamDuration", "generation",
+  ]
+
+  private func line(
+    _ record: ExchangeRecord, path: [UInt8] = raw("/a"), host: [UInt8] = raw("h"), id: [UInt8] = raw("ID")
+  ) -> (text: String, overflowed: Bool) {
+    let area = ByteArea([UInt8](repeating: 0, count: RecordText.bytes))
+    var copy = record
+    copy.pathCount = UInt16(path.count)
+    copy.hostCount = UInt16(host.count)
+    copy.requestIDCount = UInt16(id.count)
+    for (index, byte) in path.enumerated() { area.base[RecordText.pathOffset + index] = byte }
+    for (index, byte) in host.enumerated() { area.base[RecordText.hostOffset + index] = byte }
+    for (index, byte) in id.enumerated() { area.base[RecordText.requestIDOffset + index] = byte }
+    return written { $0.append(accessLine: copy, text: area.base) }
+  }
+
+  private func parsed(_ text: String) throws -> [String: Any] {
+    let object = try JSONSerialization.jsonObject(with: Data(raw(text)))
+    return try #require(object as? [String: Any])
+  }
+
+  @Test func goldenLine() throws {
+    var record = ExchangeRecord()
+    record.client = try #require(SocketAddress(numeric: "192.0.2.7", port: 5_000))
+    record.listener = StaticBytes("main")
+    record.route = StaticBytes("chat")
+    record.service = StaticBytes("chat-service")
+    record.endpoint = StaticBytes("127.0.0.1:3007")
+    record.method = .post
+    record.cause = .completed
+    record.status = 200
+    record.attempts = 1
+    record.worker = 1
+    record.generation = 3
+    record.requestBytes = 12
+    record.responseBytes = 34_567
+    record.startWall = 1_735_689_599_042_000_000
+    record.start = 1_000_000_000
+    record.sent = 1_000_500_000
+    record.answered = 1_002_750_999
+    record.end = 1_003_004_005
+    let expected =
+      #"{"time":"2024-12-31T23:59:59.042Z","level":"info","event":"exchange","requestId":"ID","worker":1,"#
+      + #""listener":"main","client":"192.0.2.7","method":"POST","host":"h","path":"/a","route":"chat","#
+      + #""service":"chat-service","endpoint":"127.0.0.1:3007","status":200,"cause":"completed","attempts":1,"#
+      + #""requestBytes":12,"responseBytes":34567,"duration":3.004,"upstreamDuration":2.250,"generation":3}"# + "\n"
+    #expect(line(record).text == expected)
+  }
+
+  @Test func emptyRecord() throws {
+    let outcome = line(ExchangeRecord(), path: [], host: [], id: [])
+    #expect(!outcome.overflowed)
+    let object = try parsed(outcome.text)
+    #expect(Set(object.keys) == Set(AccessLogTests.keys))
+    #expect(object["upstreamDuration"] as? Double == 0)
+    #expect(object["path"] as? String == "")
+  }
+
+  @Test func ipv6Client() throws {
+    var record = ExchangeRecord()
+    record.client = try #require(SocketAddress(numeric: "2001:db8::1", port: 1))
+    #expect(try parsed(line(record).text)["client"] as? String == "2001:db8::1")
+  }
+
+  @Test func everyCauseIsItsName() throws {
+    for cause in EndCause.allCases {
+      var record = ExchangeRecord()
+      record.cause = cause
+      #expect(try parsed(line(record).text)["cause"] as? String == cause.name.description)
+    }
+  }
+
+  /// The widest escapes in every text: still one valid line that the writer's least room (4,096 bytes) takes.
+  @Test(arguments: [UInt8(0), 0x0a, 0x22, 0x5c, 0x7f, 0x80, 0xc0, 0xff])
+  func hostileBytes(_ byte: UInt8) throws {
+    let outcome = line(
+      ExchangeRecord(), path: [UInt8](repeating: byte, count: Limits.recordPathBytes),
+      host: [UInt8](repeating: byte, count: Limits.recordHostBytes),
+      id: [UInt8](repeating: byte, count: Limits.requestIDBytes))
+    #expect(!outcome.overflowed)
+    #expect(outcome.text.hasSuffix("}\n"))
+    #expect(outcome.text.utf8.filter { $0 == 0x0a }.count == 1)
+    let object = try parsed(outcome.text)
+    #expect(Set(object.keys) == Set(AccessLogTests.keys))
+    #expect((object["path"] as? String)?.unicodeScalars.count == Limits.recordPathBytes)
+  }
+
+  @Test func randomBytes() throws {
+    var random = SeededGenerator(seed: 4)
+    for _ in 0..<300 {
+      let outcome = line(
+        ExchangeRecord(), path: random.bytes(random.below(Limits.recordPathBytes + 1)),
+        host: random.bytes(random.below(Limits.recordHostBytes + 1)))
+      #expect(Set(try parsed(outcome.text).keys) == Set(AccessLogTests.keys))
+      #expect(outcome.text.utf8.filter { $0 == 0x0a }.count == 1)
+    }
+  }
+
+  @Test func extremeNumbers() throws {
+    var record = ExchangeRecord()
+    record.requestBytes = .max
+    record.responseBytes = .max
+    record.status = .max
+    record.generation = .max
+    record.end = .max
+    let outcome = line(record)
+    #expect(!outcome.overflowed)
+    #expect(outcome.text.contains(#""requestBytes":18446744073709551615"#))
+    _ = try parsed(outcome.text)
+  }
+}
