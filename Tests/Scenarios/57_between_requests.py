@@ -1,4 +1,4 @@
-"""What stands between requests and what ends out of turn: the edge neither waits for ever nor mixes up what belongs apart."""
+"""What stands between requests and what ends out of turn: nothing waits for ever, nothing is mixed up."""
 
 import re
 import select
