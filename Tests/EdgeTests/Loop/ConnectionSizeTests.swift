@@ -1,0 +1,11 @@
+import Testing
+
+@testable import Edge
+
+/// Slots are what idle connections cost: their sizes are promises of the documentation.
+struct SlotSizeTests {
+  @Test func slotsAreSmall() {
+    #expect(MemoryLayout<Connection>.stride <= 192)
+    #expect(MemoryLayout<Exchange>.stride <= 512)
+  }
+}
