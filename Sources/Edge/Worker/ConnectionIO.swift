@@ -84,6 +84,21 @@ extension Worker {
 
   // MARK: Reading
 
+  /// Reads into the scratch area, and notes whether there may be more: a read that leaves room has taken everything,
+  /// but for the end of the connection, which only another read shows.
+  @inline(__always)
+  func read(_ index: Int32) -> IOResult {
+    let connection = connections.slots + Int(index)
+    let result = Syscall.read(connection.pointee.fd, scratch, Limits.readBytes)
+    switch result {
+    case .bytes(let count):
+      if count < Limits.readBytes, !connection.pointee.peerEnded { connection.pointee.isReadable = false }
+    case .wouldBlock: connection.pointee.isReadable = false
+    case .ended, .failed: break
+    }
+    return result
+  }
+
   /// Keeps `bytes[used..<count]` for the connection's next request. `bytes` is the scratch area or the input itself.
   func keepRest(_ index: Int32, _ bytes: BytePointer, _ used: Int, _ count: Int) {
     let connection = connections.slots + Int(index)

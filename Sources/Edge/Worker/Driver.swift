@@ -40,13 +40,9 @@ extension Worker {
     var bytes = scratch
     var count = 0
     if slot.pointee.input.isEmpty {
-      switch Syscall.read(slot.pointee.fd, scratch, Limits.readBytes) {
-      case .bytes(let read):
-        count = read
-        if read < Limits.readBytes, !slot.pointee.peerEnded { slot.pointee.isReadable = false }
-      case .wouldBlock:
-        slot.pointee.isReadable = false
-        return
+      switch read(index) {
+      case .bytes(let read): count = read
+      case .wouldBlock: return
       case .ended, .failed:
         closeConnection(index)
         return
@@ -473,13 +469,9 @@ extension Worker {
     let connection = connections.slots + Int(server)
     if connections.slots[Int(client)].output.count > Limits.unsentHigh { return }
     var count = 0
-    switch Syscall.read(connection.pointee.fd, scratch, Limits.readBytes) {
-    case .bytes(let read):
-      count = read
-      if read < Limits.readBytes, !connection.pointee.peerEnded { connection.pointee.isReadable = false }
-    case .wouldBlock:
-      connection.pointee.isReadable = false
-      return
+    switch read(server) {
+    case .bytes(let read): count = read
+    case .wouldBlock: return
     case .ended, .failed:
       perform(exchange, slot.pointee.machine.clientLeft())
       return

@@ -34,13 +34,9 @@ extension Worker {
     let connection = connections.slots + Int(client)
     var bytes = scratch
     var count = 0
-    switch Syscall.read(connection.pointee.fd, scratch, Limits.readBytes) {
-    case .bytes(let read):
-      count = read
-      if read < Limits.readBytes, !connection.pointee.peerEnded { connection.pointee.isReadable = false }
-    case .wouldBlock:
-      connection.pointee.isReadable = false
-      return
+    switch read(client) {
+    case .bytes(let read): count = read
+    case .wouldBlock: return
     case .ended, .failed:
       answerMissing(exchange)
       return
@@ -178,15 +174,10 @@ extension Worker {
   /// One read of the response's body goes to the client.
   private func relayResponse(_ exchange: Int32) {
     let slot = exchanges.slots + Int(exchange)
-    let connection = connections.slots + Int(slot.pointee.client)
     var count = 0
-    switch Syscall.read(connection.pointee.fd, scratch, Limits.readBytes) {
-    case .bytes(let read):
-      count = read
-      if read < Limits.readBytes, !connection.pointee.peerEnded { connection.pointee.isReadable = false }
-    case .wouldBlock:
-      connection.pointee.isReadable = false
-      return
+    switch read(slot.pointee.client) {
+    case .bytes(let read): count = read
+    case .wouldBlock: return
     case .ended:
       endWithConnection(exchange)
       return
