@@ -3,6 +3,7 @@
 import hashlib
 
 from play import *
+from stage.kernel import unread
 
 
 @play
@@ -313,6 +314,7 @@ def stop_and_go(frame, version="1.1"):
   """A client that reads now and then gets every byte of an answer in this framing."""
   piece = random_bytes(10_007)
   count = 1500
+  seen = {"all": False}
   with Origin(send_buffer=64 << 10) as origin:
     def script(request, line):
       fields = b"Transfer-Encoding: chunked\r\n" if frame == "chunked" else b""
@@ -320,6 +322,7 @@ def stop_and_go(frame, version="1.1"):
       data = b"%x\r\n%s\r\n" % (len(piece), piece) if frame == "chunked" else piece
       for _ in range(count):
         line.send(data)
+      seen["all"] = True
       if frame == "chunked":
         line.send(b"0\r\n\r\n")
       else:
@@ -338,7 +341,8 @@ def stop_and_go(frame, version="1.1"):
         if total > pause * 2_000_000:  # a pause long enough for every buffer on the way to fill
           pause += 1
           holds(client.reader.poll.poll(1000 * DEADLINE), "no bytes wait")
-          origin.lines[0].ended.wait(0.1)
+          line = origin.lines[0]
+          eventually(lambda: unread(line.remote, line.local) or seen["all"], "every buffer on the way is full")
       same((total, found.hexdigest()), (count * len(piece), hashlib.sha256(piece * count).hexdigest()), "the answer")
 
 

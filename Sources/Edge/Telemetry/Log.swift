@@ -22,7 +22,6 @@ final class Log: Sendable {
   private let pending = Locked<[UInt8]>([])
   private let isAsleep = Atomic<Bool>(false)
   private let isEnding = Atomic<Bool>(false)
-  private let droppedBytes = Atomic<Int>(0)
 
   private static let pendingBytesMax = 1 << 20
   private static let lookMilliseconds: Int32 = 10
@@ -170,7 +169,6 @@ final class Log: Sendable {
           _ = usleep(useconds_t(Log.lookMilliseconds) * 1_000)
           continue
         }
-        droppedBytes.add(count - sent, ordering: .relaxed)
         return
       }
     }

@@ -240,7 +240,9 @@ extension Worker {
   private func responseEnded(_ exchange: Int32) {
     let slot = exchanges.slots + Int(exchange)
     let connection = connections.slots + Int(slot.pointee.client)
-    let reusable = slot.pointee.keepsClient && connection.pointee.output.isEmpty && !connection.pointee.peerEnded
+    // A service that did not take the whole request would read what follows as its rest.
+    let tookAll = connection.pointee.output.isEmpty && !slot.pointee.stoppedUpload
+    let reusable = slot.pointee.keepsClient && tookAll && !connection.pointee.peerEnded
     perform(exchange, slot.pointee.machine.responseEnded(reusable: reusable && !isDraining))
     flushOrWait(exchange)
   }
