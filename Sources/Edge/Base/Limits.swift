@@ -48,6 +48,13 @@ enum Limits {
   static let inboxMessages = 1 << 12
   /// Records that may wait for the log writer, per worker.
   static let logRecords = 1 << 10
+  /// Threads that look up names, so that as many dead ones less one hold up nobody.
+  static let lookupThreads = 4
+  /// The rest after a first failed lookup; each further one doubles it, up to the refresh interval.
+  static let lookupRetryMilliseconds: UInt64 = 5_000
+  static let lookupRetryDoublingsMax = 6
+  /// How long a lookup that runs is awaited at the end.
+  static let lookupEndMilliseconds = 100
   /// The longest host name (RFC 1035 section 2.3.4) with a colon and a port.
   static let hostBytesMax = 253 + 6
 

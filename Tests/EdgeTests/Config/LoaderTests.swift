@@ -16,6 +16,7 @@ import Testing
       var: /var/lib/edge
       policies: scripts
       timeouts: {head: 1s, idle: 2m, body: 3s, send: 4h}
+      dns: {refresh: 5s}
     limits: {head_size: 8KiB, head_fields: 64, body_size: 1GiB}
     listeners:
       main: {bind: "*:80"}
@@ -56,7 +57,8 @@ import Testing
             AddressBlock(bytes: [0xFD] + [UInt8](repeating: 0, count: 15), prefixBits: 8),
             AddressBlock(bytes: [192, 0, 2, 7], prefixBits: 32),
           ], varFolder: "/var/lib/edge", policiesFolder: folder.path + "/scripts", headTimeoutMilliseconds: 1000,
-          idleTimeoutMilliseconds: 120_000, bodyTimeoutMilliseconds: 3000, sendTimeoutMilliseconds: 14_400_000))
+          idleTimeoutMilliseconds: 120_000, bodyTimeoutMilliseconds: 3000, sendTimeoutMilliseconds: 14_400_000,
+          dnsRefreshMilliseconds: 5000))
     #expect(snapshot.limits == LimitSettings(headBytesMax: 8192, headFieldsMax: 64, bodyBytesMax: 1 << 30))
     #expect(
       snapshot.listeners == [
@@ -99,7 +101,7 @@ import Testing
           workers: .auto, drainMilliseconds: 30_000, trusted: [], varFolder: folder.path + "/var/",
           policiesFolder: folder.path + "/policies/", headTimeoutMilliseconds: 15_000,
           idleTimeoutMilliseconds: 75_000,
-          bodyTimeoutMilliseconds: 30_000, sendTimeoutMilliseconds: 60_000))
+          bodyTimeoutMilliseconds: 30_000, sendTimeoutMilliseconds: 60_000, dnsRefreshMilliseconds: 30_000))
     #expect(snapshot.limits == LimitSettings(headBytesMax: 16_384, headFieldsMax: 100, bodyBytesMax: 10 << 20))
     #expect(
       snapshot.services[0]

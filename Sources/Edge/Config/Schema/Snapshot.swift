@@ -67,6 +67,8 @@ struct ServerSettings: Sendable, Equatable {
   let bodyTimeoutMilliseconds: Int
   /// Unsent bytes that the client does not take.
   let sendTimeoutMilliseconds: Int
+  /// Between two lookups of an endpoint's host name.
+  let dnsRefreshMilliseconds: Int
 }
 
 /// `limits`: sizes of messages.

@@ -21,6 +21,7 @@ enum ServerSection {
     "policies", .path, .literal("policies/"), .live, "Folder of scripts, against the folder of the main file.")
   static let timeouts = SchemaRow(
     "timeouts", .section(timeoutSchema), .empty, .live, "How long Edge waits for a client.")
+  static let dns = SchemaRow("dns", .section(dnsSchema), .empty, .live, "How the host names of endpoints are followed.")
 
   static let head = SchemaRow(
     "head", .duration(1...3_600_000), .literal("15s"), .live,
@@ -34,14 +35,20 @@ enum ServerSection {
     "send", .duration(1...86_400_000), .literal("60s"), .live,
     "While a client takes none of the bytes that wait for it; then the connection is cut.")
 
+  static let refresh = SchemaRow(
+    "refresh", .duration(1_000...300_000), .literal("30s"), .live,
+    "How often a host name is resolved again; its last addresses stay while that fails.")
+
   static let timeoutSchema = SchemaSection(
     "serverTimeouts", "How long Edge waits for a client.", [head, idle, body, send])
+  static let dnsSchema = SchemaSection("dns", "How the host names of endpoints are followed.", [refresh])
   static let schema = SchemaSection(
-    "server", "The process and its client side.", [workers, drain, trusted, varFolder, policies, timeouts])
+    "server", "The process and its client side.", [workers, drain, trusted, varFolder, policies, timeouts, dns])
 
   /// Typed settings; `folder` is the folder of the main file.
   static func decode(_ fields: SectionFields, folder: String) throws(SchemaDefect) -> ServerSettings {
     let timeouts = try fields.section(timeouts)
+    let dns = try fields.section(dns)
     return ServerSettings(
       workers: try fields.integerOrWord(workers).map { .fixed($0) } ?? .auto,
       drainMilliseconds: try fields.integer(drain),
@@ -51,6 +58,7 @@ enum ServerSection {
       headTimeoutMilliseconds: try timeouts.integer(head),
       idleTimeoutMilliseconds: try timeouts.integer(idle),
       bodyTimeoutMilliseconds: try timeouts.integer(body),
-      sendTimeoutMilliseconds: try timeouts.integer(send))
+      sendTimeoutMilliseconds: try timeouts.integer(send),
+      dnsRefreshMilliseconds: try dns.integer(refresh))
   }
 }
