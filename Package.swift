@@ -14,14 +14,15 @@ let package = Package(
   targets: [
     // C libraries of the system: module maps and header shims only.
     .systemLibrary(name: "CLinux", path: "Sources/CLinux"),
+    .systemLibrary(name: "COpenSSL", path: "Sources/COpenSSL", providers: [.apt(["libssl-dev"])]),
     .systemLibrary(name: "CYAML", path: "Sources/CYAML", providers: [.apt(["libyaml-dev"])]),
 
     .target(name: "YAML", dependencies: ["CYAML"], swiftSettings: swift),
-    .target(name: "Edge", dependencies: ["CLinux", "YAML"], swiftSettings: swift),
+    .target(name: "Edge", dependencies: ["CLinux", "COpenSSL", "YAML"], swiftSettings: swift),
     .executableTarget(name: "EdgeMain", dependencies: ["Edge"], swiftSettings: swift),
 
     .testTarget(name: "YAMLTests", dependencies: ["YAML"], swiftSettings: swift),
-    .testTarget(name: "EdgeTests", dependencies: ["Edge"], swiftSettings: swift),
+    .testTarget(name: "EdgeTests", dependencies: ["Edge", "COpenSSL"], swiftSettings: swift),
     .testTarget(name: "TidyTests", path: "Tests/Tidy", swiftSettings: swift),
   ]
 )

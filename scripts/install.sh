@@ -9,9 +9,9 @@ swift_wanted="6.3"
 # Purpose: packages. `test` and `bench` are asked for together with `build`.
 packages() {
   case "$1" in
-    # libyaml: the configuration; git: the tidy tests read the tracked files.
-    build) echo "libyaml-dev" ;;
-    # curl: the commands that the README shows are run.
+    # libyaml: the configuration; libssl: TLS; ca-certificates: what a running Edge verifies https services against.
+    build) echo "libyaml-dev libssl-dev ca-certificates" ;;
+    # git: the tidy tests read the tracked files; curl: the commands that the README shows are run.
     test) echo "python3 git curl" ;;
     # The peers themselves are installed by bench/run.py, which keeps their services from starting.
     bench) echo "python3 gcc libc6-dev valgrind" ;;

@@ -184,7 +184,10 @@ private final class Server {
     var addresses: [SocketAddress] = []
     for service in snapshot.services {
       for endpoint in service.endpoints {
-        guard let address = resolve(endpoint) else {
+        guard endpoint.scheme == .http else {
+          throw StartError(message: "service \(service.name): this version cannot connect to \(endpoint.text) yet")
+        }
+        guard let address = resolve(endpoint.address) else {
           throw StartError(message: "service \(service.name): no address for the endpoint \(endpoint.text)")
         }
         addresses.append(address)

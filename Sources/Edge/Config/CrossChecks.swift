@@ -16,6 +16,7 @@ struct CrossChecks {
     checks.addresses()
     checks.targets()
     checks.references()
+    checks.encryption()
     RouteChecks.run(root, into: &checks.diagnoses)
     // Beside errors, these would mostly be their consequences.
     if !checks.diagnoses.hasErrors { checks.unused() }
@@ -103,6 +104,26 @@ struct CrossChecks {
     }
   }
 
+  /// A `tls` section that nothing would use: whoever wrote it believes the connections to be verified.
+  private mutating func encryption() {
+    for entry in entries(RootSection.services) {
+      guard let place = entry.fields.keyPlaces[ServiceSection.tls.key],
+        case .list(let members) = entry.fields[ServiceSection.endpoints]?.value
+      else { continue }
+      let isPlain = members.allSatisfy { member in
+        if case .endpoint(let endpoint) = member.value {
+          endpoint.scheme == .http && !member.isPlaceholder
+        } else {
+          false
+        }
+      }
+      if !isPlain { continue }
+      diagnoses.error(
+        place, "'tls' has no meaning here: no endpoint of the service '\(entry.name)' is https",
+        hint: "write https:// in 'endpoints', or remove 'tls'")
+    }
+  }
+
   /// True also for values that say nothing.
   private func isKnown(_ setting: Setting, _ known: Set<String>) -> Bool {
     guard case .text(let name) = setting.value, !setting.isPlaceholder else { return true }
@@ -138,9 +159,8 @@ struct CrossChecks {
       }
       guard case .list(let members) = entry.fields[ServiceSection.endpoints]?.value else { continue }
       for member in members {
-        guard case .address(let address) = member.value, bound.contains(address), let place = member.place else {
-          continue
-        }
+        guard case .endpoint(let endpoint) = member.value, bound.contains(endpoint.address), let place = member.place
+        else { continue }
         diagnoses.warning(place, "this endpoint is a listener of Edge itself: requests would go in a circle")
       }
     }

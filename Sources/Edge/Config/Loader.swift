@@ -1,6 +1,6 @@
 // From a path to a snapshot: the one way a configuration comes in.
 //
-// Owns: the order of steps (environment, main file, includes, merge, defaults, checks, decode).
+// Owns: the order of steps (environment, main file, includes, merge, defaults, checks, certificates, decode).
 // Called by: commands, at start and at reload, off the loops.
 // Never: reads the environment of the process by itself, prints, or leaves anything half loaded: there is a snapshot
 // only when there is no error.
@@ -67,6 +67,7 @@ struct Loader {
   private var references: ReferenceResolver
   private var files: [LoadedFile] = []
   private var readPaths: Set<String> = []
+  private var trust: TrustReader
   /// False when a file could not be parsed: references into it would look broken.
   private var isComplete = true
 
@@ -80,6 +81,7 @@ struct Loader {
     mainPath = path
     folder = ConfigFile.folder(of: path)
     self.options = options
+    trust = TrustReader(folder: folder)
     references = ReferenceResolver(
       variables: EnvironmentVariables(options.environment), folder: folder, placeholders: options.placeholders)
   }
@@ -91,10 +93,11 @@ struct Loader {
     if isComplete {
       root.fill(&references, into: &diagnoses)
       diagnoses = CrossChecks.run(root, dev: options.dev, diagnoses: diagnoses)
+      trust.read(&root, into: &diagnoses)
     }
     guard !diagnoses.hasErrors else { return outcome(nil, nil) }
     do {
-      return outcome(try RootSection.decode(root, folder: folder, contentHash: contentHash), root)
+      return outcome(try RootSection.decode(root, folder: folder, trust: trust, contentHash: contentHash), root)
     } catch {
       let message = "'\(error.path)' was accepted but is no \(error.wanted); this is a defect of Edge"
       diagnoses.add(Diagnosis(.error, .file(mainPath), message))
@@ -110,6 +113,10 @@ struct Loader {
   private var contentHash: UInt64 {
     var hash = ContentHash()
     for file in files {
+      hash.add(file.path)
+      withUnsafeBytes(of: file.contentHash) { hash.add($0) }
+    }
+    for file in trust.files {
       hash.add(file.path)
       withUnsafeBytes(of: file.contentHash) { hash.add($0) }
     }

@@ -79,9 +79,8 @@ struct ResolvedPrinter {
       default: return String(value)
       }
     case .text(let text), .word(let text): return quoted(text)
-    case .address(let address):
-      if case .endpoint = type { return quoted("http://\(address.text)") }
-      return quoted(address.text)
+    case .address(let address): return quoted(address.text)
+    case .endpoint(let endpoint): return quoted(endpoint.text)
     case .block(let block): return quoted(block.text)
     case .host(let host): return quoted(host.text)
     case .pattern(let pattern): return quoted(pattern.text)

@@ -29,12 +29,16 @@ enum RootSection {
     "edge", "Configuration of Edge.", [version, include, server, limits, listeners, services, routes, log])
 
   /// The snapshot of a tree that has passed every check; `folder` is the folder of the main file.
-  static func decode(_ fields: SectionFields, folder: String, contentHash: UInt64) throws(SchemaDefect) -> Snapshot {
+  static func decode(
+    _ fields: SectionFields, folder: String, trust: TrustReader, contentHash: UInt64
+  ) throws(SchemaDefect) -> Snapshot {
     let limits = try LimitsSection.decode(try fields.section(limits))
     var listenerList: [Listener] = []
     for entry in try fields.named(listeners) { listenerList.append(try ListenerSection.decode(entry)) }
     var serviceList: [Service] = []
-    for entry in try fields.named(services) { serviceList.append(try ServiceSection.decode(entry)) }
+    for entry in try fields.named(services) {
+      serviceList.append(try ServiceSection.decode(entry, trust: trust.indices[entry.name]))
+    }
     let listenerIndices = indices(listenerList.map(\.name))
     let serviceIndices = indices(serviceList.map(\.name))
     var routeList: [Route] = []
@@ -45,7 +49,7 @@ enum RootSection {
     return Snapshot(
       server: try ServerSection.decode(try fields.section(server), folder: folder), limits: limits,
       listeners: listenerList, services: serviceList, routes: routeList,
-      log: try LogSection.decode(try fields.section(log)), contentHash: contentHash)
+      log: try LogSection.decode(try fields.section(log)), trustFiles: trust.files, contentHash: contentHash)
   }
 
   private static func indices(_ names: [String]) -> [String: Int] {

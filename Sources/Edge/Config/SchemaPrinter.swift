@@ -110,7 +110,7 @@ enum SchemaPrinter {
 
   private static func type(_ type: ValueType) -> [(key: String, value: JSONText)] {
     switch type {
-    case .text, .path, .glob, .bind, .addressBlock, .host:
+    case .text, .path, .glob, .bind, .addressBlock, .host, .hostName:
       return [("type", .string("string")), ("minLength", .integer(1))]
     case .boolean: return either([.object([("type", .string("boolean"))])])
     case .integer(let bounds): return either([integer(bounds)])
@@ -118,7 +118,7 @@ enum SchemaPrinter {
     case .duration(let bounds): return quantity(.duration, zero: bounds.contains(0))
     case .size(let bounds): return quantity(.size, zero: bounds.contains(0))
     case .choice(let words): return either([.object([("enum", .array(words.map { .string($0) }))])])
-    case .endpoint: return either([matching("^http://[^/?#@]+$")])
+    case .endpoint: return either([matching("^https?://[^/?#@]+$")])
     case .pattern: return either([matching("^/")])
     case .reference: return either([matching(namePattern)])
     case .list(let element, let count, let scalarAllowed):

@@ -45,7 +45,7 @@ struct ServiceTable: BitwiseCopyable {
           idleMilliseconds: UInt64(service.idleTimeoutMilliseconds), poolSize: Int32(service.poolSize),
           poolIdleMilliseconds: UInt64(service.poolIdleMilliseconds), passes: passes(service.pass)))
       for endpoint in service.endpoints {
-        endpoints.append(EndpointRow(address: addresses[endpoints.count], name: arena.text(endpoint.text)))
+        endpoints.append(EndpointRow(address: addresses[endpoints.count], name: arena.text(endpoint.address.text)))
       }
     }
     return ServiceTable(

@@ -4,6 +4,13 @@ import Foundation
 
 @testable import Edge
 
+extension Endpoint {
+  /// An endpoint without TLS.
+  static func plain(_ host: String, _ port: UInt16) -> Endpoint {
+    Endpoint(scheme: .http, address: HostPort(host: host, port: port))
+  }
+}
+
 enum Fixture {
   /// The top folder of the repository.
   static let repository = String(

@@ -70,11 +70,11 @@ import Testing
         == Service(
           name: "chat",
           endpoints: [
-            HostPort(host: "127.0.0.1", port: 3007), HostPort(host: "chat.example", port: 80),
-            HostPort(host: "::1", port: 81),
+            .plain("127.0.0.1", 3007), .plain("chat.example", 80), .plain("::1", 81),
           ], connectTimeoutMilliseconds: 100, headTimeoutMilliseconds: 15_000, idleTimeoutMilliseconds: 300_000,
-          poolSize: 0, poolIdleMilliseconds: 1000, pass: [.authorization, .cookie]))
-    #expect(snapshot.services[1].endpoints == [HostPort(host: "10.0.0.1", port: 80)])
+          poolSize: 0, poolIdleMilliseconds: 1000, pass: [.authorization, .cookie], trust: nil,
+          serverName: nil))
+    #expect(snapshot.services[1].endpoints == [.plain("10.0.0.1", 80)])
     #expect(
       snapshot.routes[1]
         == Route(
@@ -106,9 +106,9 @@ import Testing
     #expect(
       snapshot.services[0]
         == Service(
-          name: "s", endpoints: [HostPort(host: "h", port: 80)], connectTimeoutMilliseconds: 3000,
+          name: "s", endpoints: [.plain("h", 80)], connectTimeoutMilliseconds: 3000,
           headTimeoutMilliseconds: 30_000, idleTimeoutMilliseconds: 120_000, poolSize: 256,
-          poolIdleMilliseconds: 10_000, pass: []))
+          poolIdleMilliseconds: 10_000, pass: [], trust: nil, serverName: nil))
     #expect(
       snapshot.routes[0]
         == Route(
@@ -259,7 +259,7 @@ import Testing
     #expect(snapshot.server.workers == .fixed(2))
     #expect(snapshot.server.drainMilliseconds == 7000)
     #expect(snapshot.listeners[0].address == HostPort(host: "127.0.0.1", port: 81))
-    #expect(snapshot.services[0].endpoints == [HostPort(host: "h", port: 80)])
+    #expect(snapshot.services[0].endpoints == [.plain("h", 80)])
     #expect(snapshot.routes[0].paths[0].segments == [.literal("$x$")])
     #expect(snapshot.log == LogSettings(level: .debug, access: false))
   }

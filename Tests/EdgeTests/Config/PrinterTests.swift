@@ -105,7 +105,8 @@ import Testing
   @Test func referenceNamesEveryKey() {
     let text = ReferencePrinter.markdown()
     for part in [
-      "`include`", "## `server.timeouts`", "## `services.NAME.pool`", "`GATEWAY_TIMEOUT_MS` in ms, else `30s`",
+      "`include`", "## `server.timeouts`", "## `services.NAME.pool`", "## `services.NAME.tls`",
+      "`GATEWAY_TIMEOUT_MS` in ms, else `30s`",
     ] {
       #expect(text.contains(part), "\(part)")
     }

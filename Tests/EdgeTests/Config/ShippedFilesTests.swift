@@ -13,7 +13,7 @@ import Testing
     let service = try #require(snapshot.services.first)
     #expect(snapshot.services.count == 1)
     #expect(service.name == "chat-service")
-    #expect(service.endpoints == [HostPort(host: "127.0.0.1", port: 3007)])
+    #expect(service.endpoints == [.plain("127.0.0.1", 3007)])
     #expect(service.headTimeoutMilliseconds == 15_000)
     #expect(snapshot.routes.map(\.name) == ["health", "chat"])
     #expect(snapshot.routes[0].target == .builtin(.health))

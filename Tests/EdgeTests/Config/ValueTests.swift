@@ -46,22 +46,31 @@ import Testing
   }
 
   @Test(arguments: [
-    ("http://h", "h", 80), ("HTTP://H:81", "h", 81), ("http://[::1]", "::1", 80),
-    ("http://10.1.2.3:8080", "10.1.2.3", 8080),
-    ("http://chat_service.internal:1", "chat_service.internal", 1),
+    ("http://h", "http://h:80"), ("HTTP://H:81", "http://h:81"), ("http://[::1]", "http://[::1]:80"),
+    ("http://10.1.2.3:8080", "http://10.1.2.3:8080"), ("https://h", "https://h:443"), ("HttpS://H:80", "https://h:80"),
+    ("https://[::1]", "https://[::1]:443"),
+    ("http://chat_service.internal:1", "http://chat_service.internal:1"),
   ])
-  func endpoints(_ text: String, _ host: String, _ port: UInt16) throws {
-    #expect(try HostPort.readEndpoint(text) == HostPort(host: host, port: port))
+  func endpoints(_ text: String, _ canonical: String) throws {
+    #expect(try Endpoint.read(text).text == canonical)
   }
 
   @Test(arguments: [
-    "", "h", "h:80", "https://h", "http://", "http://h/", "http://h/x", "http://h?x", "http://h#x", "http://u@h",
+    "", "h", "h:80", "https://", "https:h", "https://h/", "https://h:0", "http://", "http://h/", "http://h/x",
+    "http://h?x", "http://h#x", "http://u@h",
     "http://h:0", "http://h:99999", "http://h:", "http://-h", "http://h..i", "http://h i", "http://[h]",
     "http://1.2.3.4.5",
     "http://::1", "ftp://h", "://h", "http://é",
   ])
   func badEndpoints(_ text: String) {
-    #expect(throws: ValueComplaint.self) { try HostPort.readEndpoint(text) }
+    #expect(throws: ValueComplaint.self) { try Endpoint.read(text) }
+  }
+
+  @Test func serverNames() throws {
+    #expect(try HostText.nameOnly("API.Example.com") == "api.example.com")
+    for text in ["", "10.0.0.1", "::1", "[::1]", "https://h", "h:443", "*.h", "h/", "-h", "h..i", "é"] {
+      #expect(throws: ValueComplaint.self, "\(text)") { try HostText.nameOnly(text) }
+    }
   }
 
   @Test(arguments: [

@@ -5,8 +5,9 @@ import Testing
 struct ServiceTableTests {
   private func service(_ name: String, _ ports: [UInt16], pass: [Credential] = []) -> Service {
     Service(
-      name: name, endpoints: ports.map { HostPort(host: "127.0.0.1", port: $0) }, connectTimeoutMilliseconds: 1,
-      headTimeoutMilliseconds: 2, idleTimeoutMilliseconds: 3, poolSize: 4, poolIdleMilliseconds: 5, pass: pass)
+      name: name, endpoints: ports.map { .plain("127.0.0.1", $0) }, connectTimeoutMilliseconds: 1,
+      headTimeoutMilliseconds: 2, idleTimeoutMilliseconds: 3, poolSize: 4, poolIdleMilliseconds: 5, pass: pass,
+      trust: nil, serverName: nil)
   }
 
   @Test func rowsFollowTheServices() throws {
@@ -45,9 +46,9 @@ struct ConnectionPoolTests {
   init() throws {
     slab = try #require(Slab<Connection>(capacity: 64))
     let service = Service(
-      name: "s", endpoints: [HostPort(host: "127.0.0.1", port: 1), HostPort(host: "127.0.0.1", port: 2)],
+      name: "s", endpoints: [.plain("127.0.0.1", 1), .plain("127.0.0.1", 2)],
       connectTimeoutMilliseconds: 1, headTimeoutMilliseconds: 1, idleTimeoutMilliseconds: 1, poolSize: 8,
-      poolIdleMilliseconds: 1, pass: [])
+      poolIdleMilliseconds: 1, pass: [], trust: nil, serverName: nil)
     let addresses = [SocketAddress](repeating: SocketAddress(), count: 4)
     let table = ServiceTable.compile([service, service], addresses: addresses, arena: arena)
     pool = ConnectionPool(table: table, slots: slab.slots, arena: arena)

@@ -103,31 +103,8 @@ extension HostPort {
     return HostPort(host: IPText.text(bytes), port: port)
   }
 
-  /// Reads the URL of an endpoint.
-  static func readEndpoint(_ text: String) throws(ValueComplaint) -> HostPort {
-    guard let colon = text.firstRange(of: "://") else {
-      throw ValueComplaint("'\(text)' is not a URL", hint: "did you mean 'http://\(text)'?")
-    }
-    let scheme = text[..<colon.lowerBound].lowercased()
-    guard scheme == "http" else {
-      throw ValueComplaint(
-        "this version speaks http to endpoints, not '\(scheme)'", hint: "write it like http://127.0.0.1:3007")
-    }
-    let rest = text[colon.upperBound...]
-    if let stop = rest.firstIndex(where: { $0 == "/" || $0 == "?" || $0 == "#" }) {
-      throw ValueComplaint(
-        "an endpoint has no path: requests keep theirs", hint: "did you mean 'http://\(rest[..<stop])'?")
-    }
-    guard !rest.contains("@") else { throw ValueComplaint("an endpoint carries no user or password") }
-    let (host, port) = try split(String(rest))
-    guard port != 0 else { throw ValueComplaint("port 0 cannot be connected to") }
-    guard !host.isEmpty else { throw ValueComplaint("'\(text)' has no host") }
-    let name = host.hasPrefix("[") ? try HostText.bracketed(host) : try HostText.host(host, in: host)
-    return HostPort(host: name, port: port ?? 80)
-  }
-
   /// `host[:port]` in two; the host keeps its brackets.
-  private static func split(_ text: String) throws(ValueComplaint) -> (host: String, port: UInt16?) {
+  fileprivate static func split(_ text: String) throws(ValueComplaint) -> (host: String, port: UInt16?) {
     var host = text[...]
     var port: Substring?
     if text.hasPrefix("[") {
@@ -154,16 +131,51 @@ extension HostPort {
   }
 }
 
+extension Endpoint {
+  /// Reads the URL of an endpoint.
+  static func read(_ text: String) throws(ValueComplaint) -> Endpoint {
+    guard let colon = text.firstRange(of: "://") else {
+      let scheme: Scheme = text.hasSuffix(":443") ? .https : .http
+      throw ValueComplaint("'\(text)' is not a URL", hint: "did you mean '\(scheme)://\(text)'?")
+    }
+    let word = text[..<colon.lowerBound].lowercased()
+    guard let scheme = Scheme(rawValue: word) else {
+      throw ValueComplaint(
+        "an endpoint speaks http or https, not '\(word)'", hint: "write it like http://127.0.0.1:3007")
+    }
+    let rest = text[colon.upperBound...]
+    if let stop = rest.firstIndex(where: { $0 == "/" || $0 == "?" || $0 == "#" }) {
+      throw ValueComplaint(
+        "an endpoint has no path: requests keep theirs", hint: "did you mean '\(scheme)://\(rest[..<stop])'?")
+    }
+    guard !rest.contains("@") else { throw ValueComplaint("an endpoint carries no user or password") }
+    let (host, port) = try HostPort.split(String(rest))
+    guard port != 0 else { throw ValueComplaint("port 0 cannot be connected to") }
+    guard !host.isEmpty else { throw ValueComplaint("'\(text)' has no host") }
+    let name = host.hasPrefix("[") ? try HostText.bracketed(host) : try HostText.host(host, in: host)
+    return Endpoint(scheme: scheme, address: HostPort(host: name, port: port ?? scheme.port))
+  }
+}
+
 /// Host names in text.
-private enum HostText {
+enum HostText {
+  /// A DNS name that stands alone.
+  static func nameOnly(_ text: String) throws(ValueComplaint) -> String {
+    if text.contains("://") { throw ValueComplaint("'\(text)' is a URL, not a name", hint: "write the name only") }
+    if IPText.bytes(text) != nil || text.hasPrefix("[") {
+      throw ValueComplaint("'\(text)' is an address, not a name")
+    }
+    return try name(text, in: text)
+  }
+
   /// An address or a DNS name.
-  static func host(_ text: String, in whole: String) throws(ValueComplaint) -> String {
+  fileprivate static func host(_ text: String, in whole: String) throws(ValueComplaint) -> String {
     if let bytes = IPText.bytes(text), bytes.count == 4 { return IPText.text(bytes) }
     return try name(text, in: whole)
   }
 
   /// A DNS name in lower case, without a dot at the end.
-  static func name(_ text: String, in whole: String) throws(ValueComplaint) -> String {
+  fileprivate static func name(_ text: String, in whole: String) throws(ValueComplaint) -> String {
     let labels = text.lowercased().split(separator: ".", omittingEmptySubsequences: false)
     let valid = labels.allSatisfy { label in
       !label.isEmpty && label.utf8.count <= 63 && !label.hasPrefix("-") && !label.hasSuffix("-")
@@ -184,7 +196,7 @@ private enum HostText {
   }
 
   /// `[IPv6]` as its canonical text without brackets.
-  static func bracketed(_ text: String) throws(ValueComplaint) -> String {
+  fileprivate static func bracketed(_ text: String) throws(ValueComplaint) -> String {
     guard let bytes = IPText.bytes(String(text.dropFirst().dropLast())), bytes.count == 16 else {
       throw ValueComplaint("'\(text)' is not an IPv6 address in brackets")
     }

@@ -39,8 +39,10 @@ indirect enum ValueType: Sendable {
   case glob
   /// An address to listen on.
   case bind
-  /// `http://host[:port]`.
+  /// `http://host[:port]` or `https://host[:port]`.
   case endpoint
+  /// A DNS name.
+  case hostName
   /// A CIDR block or a single address.
   case addressBlock
   /// A host name or address, or `*.suffix`.
@@ -132,7 +134,8 @@ extension ValueType {
     case .path: "a path"
     case .glob: "a path, such as conf.d/*.yaml"
     case .bind: "an address to listen on, such as 127.0.0.1:3003, \"[::1]:3003\" or \"*:3003\""
-    case .endpoint: "a URL such as http://127.0.0.1:3007"
+    case .endpoint: "a URL such as http://127.0.0.1:3007 or https://api.example.com"
+    case .hostName: "a host name such as api.example.com"
     case .addressBlock: "an address block such as 10.0.0.0/8"
     case .host: "a host name such as api.example.com or *.example.com"
     case .pattern: "a path such as /api/chat/*"

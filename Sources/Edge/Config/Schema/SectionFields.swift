@@ -14,8 +14,10 @@ indirect enum SettingValue: Sendable, Equatable {
   case integer(Int)
   /// The word of an `integerOr`.
   case word(String)
-  /// An address to listen on or connect to.
+  /// An address to listen on.
   case address(HostPort)
+  /// An endpoint of a service.
+  case endpoint(Endpoint)
   /// An address block.
   case block(AddressBlock)
   /// A host of a route.
@@ -173,6 +175,11 @@ extension SectionFields {
   /// The texts of a list.
   func texts(_ row: SchemaRow) throws(SchemaDefect) -> [String] {
     try list(row) { if case .text(let text) = $0 { text } else { nil } }
+  }
+
+  /// The endpoints of a list.
+  func endpoints(_ row: SchemaRow) throws(SchemaDefect) -> [Endpoint] {
+    try list(row) { if case .endpoint(let endpoint) = $0 { endpoint } else { nil } }
   }
 
   /// A section in this one.

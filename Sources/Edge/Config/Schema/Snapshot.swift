@@ -20,14 +20,16 @@ final class Snapshot: Sendable {
   let routes: [Route]
   /// What is logged.
   let log: LogSettings
-  /// Over the bytes of every file and every value taken from the environment or a `${file:…}`: equal hashes mean an
+  /// The certificates that https services are verified against, each file once.
+  let trustFiles: [TrustFile]
+  /// Over the bytes of every file, those of `trustFiles` included, and every value taken from the environment or a `${file:…}`: equal hashes mean an
   /// equal configuration.
   let contentHash: UInt64
 
   /// A snapshot from its parts.
   init(
     server: ServerSettings, limits: LimitSettings, listeners: [Listener], services: [Service], routes: [Route],
-    log: LogSettings, contentHash: UInt64
+    log: LogSettings, trustFiles: [TrustFile], contentHash: UInt64
   ) {
     self.server = server
     self.limits = limits
@@ -35,6 +37,7 @@ final class Snapshot: Sendable {
     self.services = services
     self.routes = routes
     self.log = log
+    self.trustFiles = trustFiles
     self.contentHash = contentHash
   }
 }
@@ -93,6 +96,35 @@ struct HostPort: Sendable, Hashable {
   var text: String { host.utf8.contains(0x3A) ? "[\(host)]:\(port)" : "\(host):\(port)" }
 }
 
+/// Where a service is reached.
+struct Endpoint: Sendable, Hashable {
+  /// How bytes travel.
+  enum Scheme: String, Sendable {
+    case http, https
+
+    /// The port of a URL that names none.
+    var port: UInt16 { self == .http ? 80 : 443 }
+  }
+
+  /// `https` is TLS, verified.
+  let scheme: Scheme
+  /// Where to connect.
+  let address: HostPort
+
+  /// `scheme://host:port`.
+  var text: String { "\(scheme)://\(address.text)" }
+}
+
+/// A file of trusted certificates, read with the configuration and known to be valid.
+struct TrustFile: Sendable, Equatable {
+  /// The path, resolved against the folder of the main file.
+  let path: String
+  /// PEM text.
+  let bytes: [UInt8]
+  /// Over `bytes`, see ContentHash.
+  let contentHash: UInt64
+}
+
 /// One row of `listeners`.
 struct Listener: Sendable, Equatable {
   /// Unique among listeners.
@@ -105,8 +137,8 @@ struct Listener: Sendable, Equatable {
 struct Service: Sendable, Equatable {
   /// Unique among services.
   let name: String
-  /// 1 to 64 addresses that speak plain HTTP/1.
-  let endpoints: [HostPort]
+  /// 1 to 64 places that speak HTTP/1, some of them within TLS.
+  let endpoints: [Endpoint]
   /// To connect to one endpoint.
   let connectTimeoutMilliseconds: Int
   /// From the end of the request to the response head.
@@ -119,6 +151,10 @@ struct Service: Sendable, Equatable {
   let poolIdleMilliseconds: Int
   /// Client credentials handed on.
   let pass: [Credential]
+  /// An index into `Snapshot.trustFiles`; nil when no endpoint is https.
+  let trust: Int?
+  /// The name that https endpoints are asked for and verified as, a lower-case DNS name; nil for each one's own host.
+  let serverName: String?
 }
 
 /// Where a route leads.
