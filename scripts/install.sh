@@ -11,8 +11,9 @@ packages() {
   case "$1" in
     # libyaml: the configuration; libssl: TLS; ca-certificates: what a running Edge verifies https services against.
     build) echo "libyaml-dev libssl-dev ca-certificates" ;;
-    # git: the tidy tests read the tracked files; curl: the commands that the README shows are run.
-    test) echo "python3 git curl" ;;
+    # git: the tidy tests read the tracked files; curl: the commands that the README shows are run; openssl: the
+    # scenarios make certificates.
+    test) echo "python3 git curl openssl" ;;
     # The peers themselves are installed by bench/run.py, which keeps their services from starting.
     bench) echo "python3 gcc libc6-dev valgrind" ;;
     *)

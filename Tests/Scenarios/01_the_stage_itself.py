@@ -1,7 +1,11 @@
 """The stage is proven without an edge: client and origin talk to each other directly."""
 
+import socket
+import ssl
+
 from play import *
 from stage.kernel import unread
+from stage.tls import CommandServer
 from stage.wire import parse_request, parse_response
 
 
@@ -133,9 +137,126 @@ def ports():
 
 
 @play
+def who_listens():
+  """a listening socket is found by its address, and a free port is one where nobody listens"""
+  with Origin() as origin:
+    inode = listening(origin.address)
+    holds(inode in sockets("self"), "the origin's socket is not found")
+    with Client(origin.address) as client:
+      same(listening(client.local), None, "a socket that is connected")
+  same(listening(origin.address), None, "a socket that is closed")
+  assert_refused(origin.address)
+  assert_refused(("127.0.0.1", free_port()))
+
+
+@play
+def reported_differences():
+  """the differences a reload reports are read by kind, and a list with gaps or doubles is refused"""
+  same(difference({"event": "reloaded", "added": "routes.a", "changed": "limits.body_size routes.b.path"}),
+       {"added": {"routes.a"}, "changed": {"limits.body_size", "routes.b.path"}})
+  for text in ("", "routes.a ", "routes.a  routes.b", "routes.a routes.a"):
+    refused(lambda: difference({"added": text}), Failed)
+
+
+@play
 def configuration():
   """the configuration of a play is written as YAML"""
   text = yaml(serving("http://127.0.0.1:1", server={"workers": 2}, log={"access": True, "level": "on"}))
   holds("  workers: 2\n" in text, text)
   holds('level: "on"' in text and "access: true" in text, text)
   holds('endpoints: ["http://127.0.0.1:1"]' in text or "endpoints: [http://127.0.0.1:1]" in text, text)
+
+
+def secured(origin, ca="ca", host="localhost"):
+  """A client of an origin that speaks TLS, over Python's own sockets."""
+  context = ssl.create_default_context(cafile=certificate(ca))
+  sock = socket.create_connection(origin.address, timeout=DEADLINE)
+  try:
+    return context.wrap_socket(sock, server_hostname=host, suppress_ragged_eofs=False)
+  except BaseException:
+    sock.close()
+    raise
+
+
+def read_all(stream):
+  data = b""
+  while True:
+    piece = stream.recv(65536)
+    if not piece:
+      return data
+    data += piece
+
+
+@play
+def tls():
+  """an origin speaks TLS: both directions, large bodies, the client's name and end"""
+  body = random_bytes(3_000_000)
+  with Origin(answer(200, body, frame="close"), tls="good") as origin:
+    with secured(origin) as stream:
+      stream.sendall(head("POST", "/", [("Content-Length", len(body))]) + body)
+      data = read_all(stream)
+      same(data.partition(b"\r\n\r\n")[2], body, "the answer's body")
+      same(origin.last().body, body, "the request's body")
+      same(origin.lines[0].sock.asked_name, "localhost")
+      holds(b"POST" not in origin.lines[0].sock.seen, "the request went in plain text")
+      stream.unwrap()
+
+
+@play
+def tls_of_the_client_ends():
+  """an origin tells a client's end from a cut"""
+  with Origin(tls="good", lenient=True) as origin:
+    with secured(origin) as stream:
+      stream.sendall(head("GET", "/"))
+      holds(stream.recv(4096).startswith(b"HTTP/1.1 200"), "no answer")
+      stream.shutdown(socket.SHUT_RDWR)
+    origin.lines[0].await_end()
+    same(origin.lines[0].how, "not ended by close_notify: UNEXPECTED_EOF_WHILE_READING")
+    with secured(origin) as stream:
+      stream.sendall(head("GET", "/"))
+      holds(stream.recv(4096).startswith(b"HTTP/1.1 200"), "no answer")
+      try:
+        stream.unwrap()
+      except OSError:  # the origin closes at once
+        pass
+      origin.lines[1].await_end()
+    same(origin.lines[1].how, "end")
+
+
+@play
+def tls_cut():
+  """an origin can end TLS and can cut it off"""
+  for then in ("close", "drop", "reset"):
+    with Origin(raw(b"HTTP/1.1 200 OK\r\n\r\nok", then), tls="good") as origin, secured(origin) as stream:
+      stream.sendall(head("GET", "/"))
+      try:
+        same(read_all(stream), b"HTTP/1.1 200 OK\r\n\r\nok")
+        same(then, "close", "the end that was seen")
+      except (ssl.SSLEOFError, ConnectionResetError):
+        among(then, ("drop", "reset"), "the cut that was seen")
+
+
+@play
+def tls_that_is_refused():
+  """clients refuse the origin's bad certificates, and the origin notes it"""
+  with Origin(tls="good") as origin, secured(origin, "both-ca") as stream:
+    same(stream.version(), "TLSv1.3")
+  for name in ("good", "other", "wrong-name", "expired", "self-signed"):
+    ca = "other-ca" if name == "good" else "ca"
+    with Origin(tls=name) as origin:
+      error = refused(lambda found=origin, authority=ca: secured(found, authority), ssl.SSLCertVerificationError)
+      holds("certificate" in str(error), f"{name}: {error}")
+      origin.wait(lambda found=origin: found.refused, "the refusal")
+
+
+@play
+def key_changes():
+  """the command server sends what it is told and changes keys"""
+  with CommandServer() as server:
+    server.address = ("127.0.0.1", int(server.url.rpartition(":")[2]))
+    with secured(server) as stream:
+      stream.sendall(b"question\n")
+      server.read_until(b"question")
+      server.send(b"K\n")
+      server.send(b"answer\n")
+      same(stream.recv(100), b"answer\n")

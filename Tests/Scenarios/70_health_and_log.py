@@ -7,7 +7,7 @@ from play import *
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 FIELDS = {"time", "level", "event", "requestId", "worker", "listener", "client", "method", "host", "path", "route",
-          "service", "endpoint", "status", "cause", "attempts", "requestBytes", "responseBytes", "duration",
+          "service", "endpoint", "status", "cause", "attempts", "replays", "requestBytes", "responseBytes", "duration",
           "upstreamDuration", "generation"}
 
 

@@ -7,10 +7,13 @@ import re
 from contextlib import contextmanager
 
 from stage.check import DEADLINE, Deadline, Failed, Late, among, eventually, holds, same, shown
-from stage.client import Client, Unanswering, chunked, head, own_port, random_bytes, refused_port
+from stage.client import (Client, Stream, Unanswering, assert_refused, chunked, free_port, head, own_port,
+                          random_bytes, refused_port)
 from stage.config import merged, serving, yaml
-from stage.edge import MEMORY_FACTOR, Edge, Folder, binary, command
-from stage.origin import Gate, Line, Origin, answer, raw
+from stage.edge import MEMORY_FACTOR, Edge, Folder, binary, command, difference
+from stage.kernel import listening, sockets
+from stage.origin import Gate, Line, Origin, answer, held, raw
+from stage.tls import TLS, certificate, pem
 from stage.wire import Cut, Malformed, Message, Request, Response
 
 PLAYS = []

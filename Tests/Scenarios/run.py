@@ -9,9 +9,11 @@ import importlib.util
 import json
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import traceback
@@ -154,6 +156,7 @@ class Company:
     """Ends everything that was started; for when this process itself is told to end."""
     for session in list(self.sessions):
       end_session(session)
+    shutil.rmtree(os.environ["PLAY_FOLDER"], ignore_errors=True)
     os._exit(1)
 
 
@@ -210,6 +213,8 @@ def main():
   if not os.access(binary(), os.X_OK):
     print(f"FAILED no binary at {binary()}: build it, or name it in EDGE_BINARY\n0 passed, 1 failed")
     return 1
+  # What plays share and is dear to make, such as certificates.
+  os.environ["PLAY_FOLDER"] = tempfile.mkdtemp(prefix="edge-plays-")
   company = Company(map(os.path.abspath, paths), options.filter, options.times)
   for number in (signal.SIGTERM, signal.SIGINT):
     signal.signal(number, company.end)
@@ -218,6 +223,7 @@ def main():
     thread.start()
   for thread in threads:
     thread.join()
+  shutil.rmtree(os.environ["PLAY_FOLDER"], ignore_errors=True)
   print(f"{company.passed} passed, {company.failed} failed", flush=True)
   return 1 if company.failed or not company.passed else 0
 

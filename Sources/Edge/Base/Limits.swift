@@ -25,6 +25,17 @@ enum Limits {
   static let interimResponsesMax = 8
   /// Distinct endpoints tried when connections fail.
   static let connectAttemptsMax = 3
+  /// The longest request that is kept until its response begins, to be sent again if its connection was stale.
+  static let replayBytes = 64 << 10
+  /// How long an address that did not take a connection is left out while its name has others.
+  static let avoidAddressMilliseconds: UInt64 = 10_000
+  /// How long the same failure of an endpoint is not logged again.
+  static let reportMilliseconds: UInt64 = 10_000
+  /// Endpoints and services of all living generations together.
+  static let endpointsMax = 1 << 16
+  static let servicesMax = 1 << 13
+  /// How long a start or a reload waits for names that are new to it.
+  static let resolveWaitMilliseconds = 2_000
   /// New connections taken per wake, so that a storm of them does not starve those that are open.
   static let acceptsPerWake = 4
   /// Connections taken from a listener's queue when the worker stops; no queue is longer by default (somaxconn).

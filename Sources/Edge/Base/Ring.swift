@@ -21,6 +21,10 @@ final class Ring<Cell: BitwiseCopyable>: Sendable {
 
   deinit { Pages.unmap(cells, bytes: Int(mask + 1) * MemoryLayout<Cell>.stride) }
 
+  /// How many cells have been handed over, and how many the reader has freed; anybody may ask.
+  var published: UInt64 { head.load(ordering: .acquiring) }
+  var consumed: UInt64 { tail.load(ordering: .acquiring) }
+
   /// The cell to fill in place, or nil when the ring is full. `publish` hands it over. Writer only.
   func reserve() -> UnsafeMutablePointer<Cell>? {
     let next = head.load(ordering: .relaxed)

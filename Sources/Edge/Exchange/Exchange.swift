@@ -10,12 +10,16 @@ struct Exchange: SlabSlot {
   var server: Int32
   /// The connection to the service, or -1.
   var client: Int32
+  /// The place of the generation that it began on and ends on.
+  var generation: UInt8
   var route: Int32
   /// -1: Edge answers by itself.
   var service: Int32
   /// Endpoints tried, and the place in the service's list where the next try begins.
   var attempts: UInt8
   var nextEndpoint: Int32
+  /// The row of the endpoint that is tried or used.
+  var endpoint: Int32
   /// Facts of the head that later steps need.
   var isVersion10: Bool
   /// The request was HEAD: whatever the response says, it has no body.

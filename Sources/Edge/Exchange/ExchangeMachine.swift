@@ -10,7 +10,8 @@
 //   flushing ◀───────────────────┴─────────────────┘                         ▼
 //      │ flushed                                                          flushing
 //      ▼
-//    ended     (from every state: the client goes, the drain is over; wentStale leads from awaiting to connecting)
+//    ended     (from every state: the client goes, the drain is over; wentStale leads from requesting and awaiting back
+//              to connecting)
 
 /// Where an exchange is.
 enum ExchangeState: UInt8, CaseIterable {
@@ -160,13 +161,13 @@ struct ExchangeMachine: BitwiseCopyable, Equatable {
     }
   }
 
-  /// The connection had been idle and was dead before the service saw the request, which may be sent again.
+  /// The connection had been idle and was dead before the service saw the request. What was sent of it is sent again.
   mutating func wentStale() -> ExchangeActions {
     switch state {
-    case .awaiting:
+    case .requesting, .awaiting:
       state = .connecting
       return ExchangeActions(.closeUpstream, .dial)
-    case .deciding, .connecting, .requesting, .duplex, .responding, .flushing, .ended: return bug(#function)
+    case .deciding, .connecting, .duplex, .responding, .flushing, .ended: return bug(#function)
     }
   }
 

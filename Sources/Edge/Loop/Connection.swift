@@ -14,10 +14,20 @@ enum ConnectionRole: UInt8 {
   case serverLingering
   /// Opened by Edge: not connected yet.
   case clientConnecting
+  /// Opened by Edge: connected, TLS is being agreed on.
+  case clientHandshaking
   /// Opened by Edge: serving an exchange.
   case clientExchange
   /// Opened by Edge: kept for the next exchange.
   case clientIdle
+
+  /// A client's connection, accepted by Edge.
+  var isServer: Bool {
+    switch self {
+    case .serverIdle, .serverHead, .serverExchange, .serverLingering: true
+    case .free, .clientConnecting, .clientHandshaking, .clientExchange, .clientIdle: false
+    }
+  }
 }
 
 /// One socket.
@@ -38,10 +48,11 @@ struct Connection: SlabSlot {
   var isPaused: Bool
   /// Server connections: an exchange has ended on it before. Client connections: it served one before this.
   var wasUsed: Bool
+  /// Server connections: the place of its listener, or `ListenerBoard.none` when that is gone.
   var listener: UInt8
   /// The exchange that runs on it, or -1.
   var exchange: Int32
-  /// Client connections: the endpoint it leads to.
+  /// Client connections: the endpoint it leads to, by its stable place.
   var endpoint: Int32
   /// Neighbours in the endpoint's list of idle connections.
   var idleNext: Int32
@@ -56,6 +67,8 @@ struct Connection: SlabSlot {
   /// Bytes read and dropped while lingering.
   var lingered: Int32
   var address: SocketAddress
+  /// nil: plain.
+  var tls: TLSStream?
 }
 
 /// The part of a slot that the timer wheel uses.

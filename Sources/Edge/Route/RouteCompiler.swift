@@ -33,15 +33,20 @@ struct RouteCompiler {
   }
 
   private let arena: Arena
+  private let listenerPlaces: [UInt8]
   private var nodes: [RouteNode] = []
   private var edges: [RouteEdge] = []
   private var candidates: [RouteCandidate] = []
 
-  private init(arena: Arena) { self.arena = arena }
+  private init(listenerPlaces: [UInt8], arena: Arena) {
+    self.listenerPlaces = listenerPlaces
+    self.arena = arena
+  }
 
-  /// The table of these routes; everything it points to stands in the arena.
-  static func compile(_ routes: [Route], arena: Arena) -> RouteTable {
-    var compiler = RouteCompiler(arena: arena)
+  /// The table of these routes; everything it points to stands in the arena. `listenerPlaces` says by which number
+  /// requests will name each listener of the snapshot.
+  static func compile(_ routes: [Route], listenerPlaces: [UInt8], arena: Arena) -> RouteTable {
+    var compiler = RouteCompiler(listenerPlaces: listenerPlaces, arena: arena)
     return compiler.compile(routes)
   }
 
@@ -50,7 +55,7 @@ struct RouteCompiler {
     for (index, route) in routes.enumerated() {
       let candidate = RouteCandidate(
         route: Int32(index), methods: route.methods.reduce(0) { $0 | $1.bit },
-        listeners: route.listeners.reduce(0) { $0 | 1 << UInt64($1) })
+        listeners: route.listeners.reduce(0) { $0 | 1 << UInt64(listenerPlaces[$1]) })
       for (kind, name) in RouteCompiler.hosts(route) {
         let place = trees.firstIndex { $0.kind == kind && $0.name == name } ?? trees.count
         if place == trees.count { trees.append((kind, name, Tree())) }

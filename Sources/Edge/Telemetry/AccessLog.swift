@@ -28,6 +28,7 @@ extension ByteWriter {
     append(decimal: UInt64(record.status))
     append(key: "cause", StaticBytes(record.cause.name))
     append(key: "attempts", UInt64(record.attempts))
+    append(key: "replays", UInt64(record.replays))
     append(key: "requestBytes", record.requestBytes)
     append(key: "responseBytes", record.responseBytes)
     append(",\"duration\":")

@@ -17,6 +17,8 @@ enum Counter: Int, CaseIterable {
   case handedOff
   /// Total: connections refused because the worker's slots were all in use.
   case refusedConnections
+  /// Total: requests sent again because their idle connection turned out to be dead.
+  case replays
 }
 
 /// One row per worker.
@@ -51,6 +53,15 @@ final class Counters: Sendable {
   @inline(__always)
   func value(_ counter: Counter, worker: Int) -> Int64 {
     words[worker * Counters.rowWords + counter.rawValue].load(ordering: .relaxed)
+  }
+
+  /// The totals, for the last line of the log.
+  var summary: [(StaticString, LogValue)] {
+    let totals: [(StaticString, Counter)] = [
+      ("exchanges", .exchanges), ("handedOff", .handedOff), ("refusedConnections", .refusedConnections),
+      ("replays", .replays), ("droppedLogLines", .droppedLogLines),
+    ]
+    return totals.map { ($0, .number(Int(sum($1)))) }
   }
 
   /// The sum over all workers.

@@ -13,6 +13,8 @@ struct ExchangeRecord: BitwiseCopyable {
   var cause = EndCause.completed
   var status: UInt16 = 0
   var attempts: UInt8 = 0
+  /// 1 when the request was sent again because its idle connection turned out to be dead.
+  var replays: UInt8 = 0
   var worker: UInt8 = 0
   var generation: UInt32 = 0
   var requestBytes: UInt64 = 0

@@ -9,15 +9,17 @@ import Synchronization
 /// A value in a log line.
 enum LogValue {
   case text(String)
+  case bytes(StaticBytes)
   case number(Int)
 }
 
 /// The process's log.
 final class Log: Sendable {
   private let rings: [Ring<LogCell>]
-  private let level: LogLevel
+  /// Place in `LogLevel.allCases`; a reload may change it.
+  private let level: Atomic<Int>
   private let descriptor: Int32
-  private let wakeDescriptor: Int32
+  private let waker: Wake
   /// Lines of anybody but workers' exchanges: few, so a lock is no harm.
   private let pending = Locked<[UInt8]>([])
   private let isAsleep = Atomic<Bool>(false)
@@ -33,29 +35,36 @@ final class Log: Sendable {
       guard let ring = Ring<LogCell>(capacity: Limits.logRecords) else { return nil }
       rings.append(ring)
     }
+    guard let waker = Wake() else { return nil }
+    self.waker = waker
     self.rings = rings
-    self.level = level
+    self.level = Atomic(level.rank)
     self.descriptor = descriptor
-    wakeDescriptor = eventfd(0, Int32(EFD_CLOEXEC))
-    if wakeDescriptor < 0 { return nil }
   }
 
-  deinit { _ = close(wakeDescriptor) }
+  /// How much is logged from now on. Access lines have their own switch in each generation.
+  func setLevel(_ level: LogLevel) { self.level.store(level.rank, ordering: .relaxed) }
 
   /// A worker's ring. After publishing, the worker calls `wake`.
   func ring(worker: Int) -> Ring<LogCell> { rings[worker] }
+
+  /// How many records each worker has handed over so far.
+  var published: [UInt64] { rings.map(\.published) }
+
+  /// Whether the writer has read as many of each worker's records: it keeps nothing of them then.
+  func hasWritten(_ published: [UInt64]) -> Bool { zip(rings, published).allSatisfy { $0.consumed >= $1 } }
 
   /// Tells the writer that there is something, if it sleeps.
   @inline(__always)
   func wake() {
     if isAsleep.load(ordering: .relaxed), isAsleep.exchange(false, ordering: .acquiringAndReleasing) {
-      _ = eventfd_write(wakeDescriptor, 1)
+      waker.signal()
     }
   }
 
   /// A line that belongs to no exchange. Not for the request path.
   func line(_ severity: LogLevel, _ event: StaticString, _ fields: [(StaticString, LogValue)] = []) {
-    if severity > level { return }
+    if severity.rank > level.load(ordering: .relaxed) { return }
     withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 4_096) { area in
       guard let base = area.baseAddress else { return }
       // The end of the line has its place, whatever the fields take.
@@ -108,16 +117,14 @@ final class Log: Sendable {
 
   /// Until somebody calls `wake` or the time is over; -1: no end.
   private func waitForWake(_ milliseconds: Int32) {
-    var descriptor = pollfd(fd: wakeDescriptor, events: Int16(POLLIN), revents: 0)
-    guard poll(&descriptor, 1, milliseconds) > 0 else { return }
-    var count: eventfd_t = 0
-    _ = eventfd_read(wakeDescriptor, &count)
+    var descriptor = pollfd(fd: waker.descriptor, events: Int16(POLLIN), revents: 0)
+    if poll(&descriptor, 1, milliseconds) > 0 { waker.acknowledge() }
   }
 
   /// Makes `run` return once all is written.
   func end() {
     isEnding.store(true, ordering: .releasing)
-    _ = eventfd_write(wakeDescriptor, 1)
+    waker.signal()
   }
 
   private func hasWork() -> Bool {
@@ -184,6 +191,10 @@ extension ByteWriter {
     case .number(let number):
       if number < 0 { append(byte: 0x2d) }
       append(decimal: UInt64(number.magnitude))
+    case .bytes(let bytes):
+      append(byte: 0x22)
+      append(jsonEscaped: bytes.start, bytes.count)
+      append(byte: 0x22)
     case .text(let text):
       append(byte: 0x22)
       var copy = text

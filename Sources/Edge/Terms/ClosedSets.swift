@@ -23,7 +23,8 @@ enum LogLevel: String, Sendable, CaseIterable, Comparable {
 
   static func < (left: LogLevel, right: LogLevel) -> Bool { left.rank < right.rank }
 
-  private var rank: Int {
+  /// 0 for errors, which are always logged.
+  var rank: Int {
     switch self {
     case .error: 0
     case .warn: 1

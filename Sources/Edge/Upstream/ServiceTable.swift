@@ -3,6 +3,8 @@
 
 /// One service.
 struct ServiceRow: BitwiseCopyable {
+  /// The same in every generation that has the service.
+  var id: Int32
   var name: StaticBytes
   var firstEndpoint: Int32
   var endpointCount: Int32
@@ -19,9 +21,18 @@ struct ServiceRow: BitwiseCopyable {
 
 /// One endpoint.
 struct EndpointRow: BitwiseCopyable {
-  var address: SocketAddress
+  /// The same in every generation that has the endpoint.
+  var handle: Handle
+  var port: UInt16
   /// `host:port` as configured, for the log.
   var name: StaticBytes
+  /// The row of the certificates that it is verified against.
+  var trust: Int32
+  /// TLS is spoken to it.
+  var isSecure: Bool
+  /// What its certificate must be for.
+  var peerName: StaticBytes
+  var isPeerAddress: Bool
 }
 
 /// All services of a generation.
@@ -31,21 +42,32 @@ struct ServiceTable: BitwiseCopyable {
   let endpoints: UnsafePointer<EndpointRow>
   let endpointCount: Int
 
-  /// Compiles services; `addresses` holds the address of each endpoint, in the order of services and endpoints.
-  static func compile(_ services: [Service], addresses: [SocketAddress], arena: Arena) -> ServiceTable {
+  /// Compiles services; `handles` are those of the services, `endpointHandles` those of all endpoints, in the order of
+  /// services and their endpoints.
+  static func compile(
+    _ services: [Service], handles: [Handle], endpoints endpointHandles: [Handle], arena: Arena
+  ) -> ServiceTable {
     var rows: [ServiceRow] = []
     var endpoints: [EndpointRow] = []
-    for service in services {
+    for (index, service) in services.enumerated() {
       rows.append(
         ServiceRow(
-          name: arena.text(service.name), firstEndpoint: Int32(endpoints.count),
+          id: handles[index].index, name: arena.text(service.name), firstEndpoint: Int32(endpoints.count),
           endpointCount: Int32(service.endpoints.count),
           connectMilliseconds: UInt64(service.connectTimeoutMilliseconds),
           headMilliseconds: UInt64(service.headTimeoutMilliseconds),
           idleMilliseconds: UInt64(service.idleTimeoutMilliseconds), poolSize: Int32(service.poolSize),
           poolIdleMilliseconds: UInt64(service.poolIdleMilliseconds), passes: passes(service.pass)))
       for endpoint in service.endpoints {
-        endpoints.append(EndpointRow(address: addresses[endpoints.count], name: arena.text(endpoint.address.text)))
+        let address = endpoint.address
+        let isAddress = SocketAddress(numeric: address.host, port: address.port) != nil
+        // A certificate is for the name that was asked for.
+        endpoints.append(
+          EndpointRow(
+            handle: endpointHandles[endpoints.count], port: address.port, name: arena.text(address.text),
+            trust: endpoint.scheme == .https ? Int32(service.trust ?? -1) : -1, isSecure: endpoint.scheme == .https,
+            peerName: arena.text(service.serverName ?? address.host),
+            isPeerAddress: service.serverName == nil && isAddress))
       }
     }
     return ServiceTable(

@@ -14,7 +14,7 @@ extension Worker {
     let connection = connections.slots + Int(index)
     var sent = 0
     if connection.pointee.output.isEmpty, connection.pointee.isWritable {
-      switch Syscall.write(connection.pointee.fd, bytes, count) {
+      switch write(index, bytes, count) {
       case .bytes(let written):
         if written == count { return true }
         sent = written
@@ -26,13 +26,20 @@ extension Worker {
     return buffers.append(&connection.pointee.output, bytes + sent, count - sent)
   }
 
+  @inline(__always)
+  private func write(_ index: Int32, _ bytes: UnsafePointer<UInt8>, _ count: Int) -> IOResult {
+    let connection = connections.slots + Int(index)
+    if let tls = connection.pointee.tls { return tls.write(bytes, count) }
+    return Syscall.write(connection.pointee.fd, bytes, count)
+  }
+
   /// Writes what waits; false when the connection is broken.
   func flush(_ index: Int32) -> Bool {
     let connection = connections.slots + Int(index)
     guard let block = connection.pointee.output.block else { return true }
     let start = Int(connection.pointee.output.start)
     let count = connection.pointee.output.count
-    switch Syscall.write(connection.pointee.fd, block + start, count) {
+    switch write(index, block + start, count) {
     case .bytes(let written):
       connection.pointee.output.start += Int32(written)
       if written < count {
@@ -54,7 +61,8 @@ extension Worker {
     let connection = connections.slots + Int(client)
     if !connection.pointee.isPaused { return }
     connection.pointee.isPaused = false
-    let service = rows.services.services[Int(exchanges.slots[Int(connection.pointee.exchange)].service)]
+    let service = rows(of: connection.pointee.exchange).services.services[
+      Int(exchanges.slots[Int(connection.pointee.exchange)].service)]
     wheel.arm(client, clock.milliseconds + service.idleMilliseconds)
     // Its readiness may be older than the pause.
     connection.pointee.isReadable = true
@@ -89,6 +97,7 @@ extension Worker {
   @inline(__always)
   func read(_ index: Int32) -> IOResult {
     let connection = connections.slots + Int(index)
+    if let tls = connection.pointee.tls { return readSecure(index, tls) }
     let result = Syscall.read(connection.pointee.fd, scratch, Limits.readBytes)
     switch result {
     case .bytes(let count):
@@ -97,6 +106,30 @@ extension Worker {
     case .ended, .failed: break
     }
     return result
+  }
+
+  private func readSecure(_ index: Int32, _ tls: TLSStream) -> IOResult {
+    let connection = connections.slots + Int(index)
+    let result = tls.read(scratch, Limits.readBytes)
+    switch result {
+    case .bytes(let count):
+      if count < Limits.readBytes, !connection.pointee.peerEnded, !tls.hasPending {
+        connection.pointee.isReadable = false
+      }
+    case .wouldBlock: connection.pointee.isReadable = false
+    case .ended, .failed: break
+    }
+    return result
+  }
+
+  /// Whether an idle connection to a service can still be used: the service did not close it and said nothing that
+  /// nobody asked for. Inside TLS it may say what is between it and Edge, such as a new session ticket.
+  func isUsable(_ index: Int32) -> Bool {
+    let connection = connections.slots + Int(index)
+    if connection.pointee.peerEnded { return false }
+    if !connection.pointee.isReadable { return true }
+    guard connection.pointee.tls != nil, case .wouldBlock = read(index) else { return false }
+    return true
   }
 
   /// Keeps `bytes[used..<count]` for the connection's next request. `bytes` is the scratch area or the input itself.
@@ -160,7 +193,7 @@ extension Worker {
   /// The request is whole with the service: it has to answer in time.
   func armHead(_ exchange: Int32) {
     let slot = exchanges.slots + Int(exchange)
-    let service = rows.services.services[Int(slot.pointee.service)]
+    let service = rows(of: exchange).services.services[Int(slot.pointee.service)]
     wheel.arm(slot.pointee.client, clock.milliseconds + service.headMilliseconds)
   }
 
@@ -169,13 +202,14 @@ extension Worker {
     let slot = exchanges.slots + Int(exchange)
     let isServiceSlow = connections.slots[Int(slot.pointee.client)].output.count > 0
     if slot.pointee.machine.state == .requesting {
-      let service = rows.services.services[Int(slot.pointee.service)]
+      let service = rows(of: exchange).services.services[Int(slot.pointee.service)]
       wheel.arm(
         slot.pointee.client, isServiceSlow ? clock.milliseconds + service.headMilliseconds : TimerWheel.never)
     }
     if connections.slots[Int(slot.pointee.server)].output.isEmpty {
       wheel.arm(
-        slot.pointee.server, isServiceSlow ? TimerWheel.never : clock.milliseconds + rows.bodyMilliseconds)
+        slot.pointee.server, isServiceSlow ? TimerWheel.never : clock.milliseconds + rows(of: exchange).bodyMilliseconds
+      )
     }
   }
 
@@ -191,7 +225,7 @@ extension Worker {
     let slot = exchanges.slots + Int(exchange)
     let waits = !connections.slots[Int(slot.pointee.server)].output.isEmpty
     if waits {
-      wheel.arm(slot.pointee.server, clock.milliseconds + rows.sendMilliseconds)
+      wheel.arm(slot.pointee.server, clock.milliseconds + rows(of: exchange).sendMilliseconds)
     } else if slot.pointee.request.isEnded || slot.pointee.stoppedUpload {
       wheel.arm(slot.pointee.server, TimerWheel.never)
     } else {
@@ -210,6 +244,7 @@ extension Worker {
       let timer: ExchangeTimer = connection.pointee.output.isEmpty ? .body : .send
       perform(exchange, exchanges.slots[Int(exchange)].machine.timedOut(timer))
     case .clientConnecting: connectFailed(exchange)
+    case .clientHandshaking: handshakeFailed(index, reason: "it took longer than timeouts.connect")
     case .clientExchange:
       let slot = exchanges.slots + Int(exchange)
       let hasBegun = slot.pointee.machine.state == .duplex || slot.pointee.machine.state == .responding

@@ -24,10 +24,10 @@ extension Worker {
     case .serverExchange: serveServer(index)
     case .serverLingering: linger(index)
     case .clientConnecting: finishConnect(index)
+    case .clientHandshaking: shakeHands(index)
     case .clientExchange: serveClient(index)
     case .clientIdle:
-      // The service closed it, or sent what nobody asked for; either way it cannot be used again.
-      if slot.pointee.isReadable || slot.pointee.peerEnded { closeConnection(index) }
+      if !isUsable(index) { closeConnection(index) }
     case .free: break
     }
   }
@@ -199,8 +199,8 @@ extension Worker {
     let row = rows.services.services[Int(service)]
     slot.pointee.service = service
     slot.pointee.record.service = row.name
-    slot.pointee.isRepeatable = head.method.isIdempotent
-    slot.pointee.nextEndpoint = pool.nextRound(service: service, count: row.endpointCount)
+    slot.pointee.isRepeatable = head.method.isIdempotent || rows.routeRows[Int(slot.pointee.route)].replaysOnStale
+    slot.pointee.nextEndpoint = endpoints.nextRound(service: row.id, count: row.endpointCount)
     switch head.framing {
     case .none, .untilClose: slot.pointee.requestFraming = .none
     case .length(let length): slot.pointee.requestFraming = .length(length)
@@ -289,20 +289,29 @@ extension Worker {
   /// failed try, in the exchange.
   private func dial(_ exchange: Int32) {
     let slot = exchanges.slots + Int(exchange)
-    let row = rows.services.services[Int(slot.pointee.service)]
-    let endpoint = row.firstEndpoint + slot.pointee.nextEndpoint
+    let services = rows(of: exchange).services
+    let row = services.services[Int(slot.pointee.service)]
+    let place = row.firstEndpoint + slot.pointee.nextEndpoint
+    let endpoint = services.endpoints[Int(place)]
     slot.pointee.nextEndpoint = (slot.pointee.nextEndpoint + 1) % row.endpointCount
     slot.pointee.attempts += 1
     slot.pointee.record.attempts = slot.pointee.attempts
-    slot.pointee.record.endpoint = rows.services.endpoints[Int(endpoint)].name
+    slot.pointee.record.endpoint = endpoint.name
+    slot.pointee.endpoint = place
+    guard var address = endpoints.nextAddress(endpoint.handle.index, now: clock.milliseconds) else {
+      // The name has not been found yet.
+      connectFailed(exchange)
+      return
+    }
+    address.port = endpoint.port
     while !slot.pointee.wasReplayed {
-      let idle = pool.take(endpoint: endpoint)
+      let idle = endpoints.take(endpoint.handle.index, address)
       if idle < 0 { break }
       let connection = connections.slots + Int(idle)
       connection.pointee.role = .clientExchange
       connection.pointee.exchange = exchange
       slot.pointee.client = idle
-      if connection.pointee.isReadable || connection.pointee.peerEnded || !sendRequest(exchange) {
+      if !isUsable(idle) || !sendRequest(exchange) {
         // It went stale while it was idle and nothing of the request has left: that is no failed try.
         closeUpstream(exchange)
         continue
@@ -310,13 +319,12 @@ extension Worker {
       requestBegan(exchange)
       return
     }
-    connect(exchange, endpoint, row)
+    connect(exchange, endpoint.handle.index, address, row)
   }
 
   /// Opens a connection to an endpoint. It is usually still on its way when this returns.
-  private func connect(_ exchange: Int32, _ endpoint: Int32, _ row: ServiceRow) {
+  private func connect(_ exchange: Int32, _ endpoint: Int32, _ address: SocketAddress, _ row: ServiceRow) {
     let slot = exchanges.slots + Int(exchange)
-    let address = rows.services.endpoints[Int(endpoint)].address
     let type = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
     let fd = socket(address.isIPv6 ? AF_INET6 : AF_INET, type, 0)
     guard fd >= 0 else {
@@ -335,6 +343,7 @@ extension Worker {
     let connection = connections.slots + Int(client)
     connection.pointee.exchange = exchange
     connection.pointee.endpoint = endpoint
+    connection.pointee.address = address
     slot.pointee.client = client
     if slot.pointee.held.block == nil, !buffers.append(&slot.pointee.held, outgoing, outgoingCount) {
       connectFailed(exchange)
@@ -352,14 +361,35 @@ extension Worker {
       return
     }
     guard connection.pointee.isWritable else { return }
-    connection.pointee.role = .clientExchange
+    if rows(of: exchange).services.endpoints[Int(exchanges.slots[Int(exchange)].endpoint)].isSecure {
+      startHandshake(index)
+    } else {
+      useConnection(index)
+    }
+  }
+
+  /// The connection is there: the request is sent on it.
+  func useConnection(_ index: Int32) {
+    let exchange = connections.slots[Int(index)].exchange
+    connections.slots[Int(index)].role = .clientExchange
     if sendRequest(exchange) { requestBegan(exchange) } else { connectFailed(exchange) }
   }
 
+  /// No connection to the endpoint came to be; another address or endpoint may take one.
   func connectFailed(_ exchange: Int32) {
     let slot = exchanges.slots + Int(exchange)
-    let row = rows.services.services[Int(slot.pointee.service)]
-    let tries = min(Int(row.endpointCount), Limits.connectAttemptsMax)
+    let services = rows(of: exchange).services
+    let row = services.services[Int(slot.pointee.service)]
+    if slot.pointee.client >= 0 {
+      let connection = connections.slots[Int(slot.pointee.client)]
+      endpoints.avoid(
+        connection.endpoint, connection.address, until: clock.milliseconds + Limits.avoidAddressMilliseconds)
+    }
+    var addresses = 0
+    for place in row.firstEndpoint..<(row.firstEndpoint + row.endpointCount) {
+      addresses += max(1, endpoints.addressCount(services.endpoints[Int(place)].handle.index))
+    }
+    let tries = min(addresses, Limits.connectAttemptsMax)
     perform(exchange, slot.pointee.machine.connectFailed(mayRetry: Int(slot.pointee.attempts) < tries))
   }
 
@@ -369,15 +399,26 @@ extension Worker {
   private func sendRequest(_ exchange: Int32) -> Bool {
     let slot = exchanges.slots + Int(exchange)
     let client = slot.pointee.client
-    let mayReplay = connections.slots[Int(client)].wasUsed && slot.pointee.isRepeatable && slot.pointee.request.isEnded
+    let mayReplay = connections.slots[Int(client)].wasUsed && slot.pointee.isRepeatable
     guard let block = slot.pointee.held.block else {
       guard send(client, outgoing, outgoingCount) else { return false }
-      if mayReplay { _ = buffers.append(&slot.pointee.held, outgoing, outgoingCount) }
+      if mayReplay { hold(exchange, outgoing, outgoingCount) }
       return true
     }
-    let sent = send(client, block + Int(slot.pointee.held.start), slot.pointee.held.count)
-    if sent, !mayReplay { buffers.giveBack(&slot.pointee.held) }
+    let count = slot.pointee.held.count
+    let sent = send(client, block + Int(slot.pointee.held.start), count)
+    if sent, !mayReplay || count > Limits.replayBytes { buffers.giveBack(&slot.pointee.held) }
     return sent
+  }
+
+  /// Keeps what was sent, in case it has to be sent again; more than the limit is not worth it.
+  private func hold(_ exchange: Int32, _ bytes: BytePointer, _ count: Int) {
+    let slot = exchanges.slots + Int(exchange)
+    if slot.pointee.held.count + count > Limits.replayBytes
+      || !buffers.append(&slot.pointee.held, bytes, count)
+    {
+      buffers.giveBack(&slot.pointee.held)
+    }
   }
 
   private func requestBegan(_ exchange: Int32) {
@@ -490,6 +531,7 @@ extension Worker {
       return
     }
     keepRest(server, scratch, piece.consumed, count)
+    if slot.pointee.held.block != nil { hold(exchange, piece.start, piece.count) }
     guard send(client, piece.start, piece.count) else {
       stopUpload(exchange)
       return

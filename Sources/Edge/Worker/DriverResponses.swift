@@ -58,8 +58,11 @@ extension Worker {
     let slot = exchanges.slots + Int(exchange)
     let connection = connections.slots + Int(slot.pointee.client)
     let nothingCame = connection.pointee.input.isEmpty && slot.pointee.interimResponses == 0
-    if slot.pointee.held.block != nil, nothingCame, !slot.pointee.wasReplayed, slot.pointee.machine.state == .awaiting {
+    if slot.pointee.held.block != nil, nothingCame, !slot.pointee.wasReplayed {
       slot.pointee.wasReplayed = true
+      slot.pointee.record.replays = 1
+      slot.pointee.stoppedUpload = false
+      counters.add(1, to: .replays, worker: index)
       perform(exchange, slot.pointee.machine.wentStale())
     } else {
       perform(exchange, slot.pointee.machine.upstreamFailed())
@@ -72,7 +75,9 @@ extension Worker {
     var (bytes, count) = (first, firstCount)
     var head = ResponseHead()
     while true {
-      switch parser.readResponse(bytes, count, limits: rows.headLimits, toHead: slot.pointee.isToHead, into: &head) {
+      switch parser.readResponse(
+        bytes, count, limits: rows(of: exchange).headLimits, toHead: slot.pointee.isToHead, into: &head)
+      {
       case .refused:
         perform(exchange, slot.pointee.machine.upstreamFailed())
         return
@@ -113,7 +118,9 @@ extension Worker {
     slot.pointee.keepsClient = head.keepAlive
     slot.pointee.response = BodyReader(head.framing)
     slot.pointee.responseFraming = framing(of: head, exchange)
-    if slot.pointee.responseFraming == .untilClose || !slot.pointee.request.isEnded || isDraining {
+    if slot.pointee.responseFraming == .untilClose || !slot.pointee.request.isEnded
+      || isLeaving(slot.pointee.server)
+    {
       slot.pointee.keepsServer = false
     }
     let received = ReceivedHead(bytes: UnsafePointer(bytes), table: parser.table)
@@ -232,7 +239,7 @@ extension Worker {
       wheel.arm(client, TimerWheel.never)
       return
     }
-    let service = rows.services.services[Int(slot.pointee.service)]
+    let service = rows(of: exchange).services.services[Int(slot.pointee.service)]
     wheel.arm(client, clock.milliseconds + service.idleMilliseconds)
     if connection.pointee.isReadable { markReady(client) }
   }
@@ -263,8 +270,8 @@ extension Worker {
   func releaseUpstream(_ exchange: Int32) {
     let slot = exchanges.slots + Int(exchange)
     let client = slot.pointee.client
-    let service = rows.services.services[Int(slot.pointee.service)]
-    guard pool.put(client, limit: service.poolSize) else {
+    let service = rows(of: exchange).services.services[Int(slot.pointee.service)]
+    guard endpoints.put(client, limit: service.poolSize, generation: rows.number) else {
       closeUpstream(exchange)
       return
     }
@@ -301,10 +308,12 @@ extension Worker {
     let slot = exchanges.slots + Int(exchange)
     slot.pointee.record.end = clock.monotonic
     pushRecord(exchange)
+    let generation = slot.pointee.generation
+    if shared.generations.unpin(generation, worker: index), generation != rows.place { shared.control.signal() }
     counters.add(-1, to: .runningExchanges, worker: index)
     counters.add(1, to: .exchanges, worker: index)
     let server = slot.pointee.server
-    let keeps = slot.pointee.keepsServer && slot.pointee.request.isEnded && !isDraining
+    let keeps = slot.pointee.keepsServer && slot.pointee.request.isEnded && server >= 0 && !isLeaving(server)
     // Only a client that asked for the end, and whose request was read whole, sends nothing that would be answered
     // with a reset.
     let isQuiet = slot.pointee.clientCloses && slot.pointee.request.isEnded
@@ -365,7 +374,7 @@ extension Worker {
   private func replyContext(_ exchange: Int32, allowed: UInt16) -> ReplyContext {
     let slot = exchanges.slots + Int(exchange)
     // A body that is not read to its end cannot be told from the next request.
-    if !slot.pointee.request.isEnded || isDraining { slot.pointee.keepsServer = false }
+    if !slot.pointee.request.isEnded || isLeaving(slot.pointee.server) { slot.pointee.keepsServer = false }
     return ReplyContext(
       requestID: UnsafePointer(text(of: exchange) + RecordText.requestIDOffset),
       requestIDCount: Int(slot.pointee.record.requestIDCount), wall: clock.wall, date: date(),

@@ -29,13 +29,16 @@ extension Worker {
     slot.pointee.machine = ExchangeMachine()
     slot.pointee.server = server
     slot.pointee.client = -1
+    slot.pointee.generation = rows.place
+    shared.generations.pin(rows.place, worker: index)
     slot.pointee.route = -1
     slot.pointee.service = -1
     slot.pointee.attempts = 0
     slot.pointee.nextEndpoint = 0
+    slot.pointee.endpoint = -1
     slot.pointee.isVersion10 = head.isVersion10
     slot.pointee.isToHead = head.method == .head
-    slot.pointee.keepsServer = head.keepAlive && !isDraining
+    slot.pointee.keepsServer = head.keepAlive && !isLeaving(server)
     slot.pointee.clientCloses = !head.keepAlive
     slot.pointee.awaitsContinue = head.expectsContinue
     slot.pointee.toleratesFin = false
@@ -53,16 +56,23 @@ extension Worker {
     var record = ExchangeRecord()
     record.id = ULID(wall: clock.wall, random: &random)
     record.client = connection.pointee.address
-    record.listener = rows.listenerNames[Int(connection.pointee.listener)]
+    if connection.pointee.listener != ListenerBoard.none {
+      record.listener = rows.listeners[Int(connection.pointee.listener)].name
+    }
     record.method = head.method
     record.worker = UInt8(index)
-    record.generation = rows.generation
+    record.generation = rows.number
     record.startWall = clock.wall
     record.start = clock.monotonic
     var writer = ByteWriter(base: text(of: exchange) + RecordText.requestIDOffset, capacity: Limits.requestIDBytes)
     writer.append(record.id)
     record.requestIDCount = UInt16(writer.count)
     slot.pointee.record = record
+  }
+
+  /// Whether a client's connection ends after what it is doing.
+  func isLeaving(_ server: Int32) -> Bool {
+    isDraining || connections.slots[Int(server)].listener == ListenerBoard.none
   }
 
   /// Keeps what the log and the answer will tell: path, host and request id.

@@ -8,52 +8,57 @@ import Synchronization
 
 /// What all workers of a process share.
 final class WorkerShared: Sendable {
-  let tables: Tables
-  let listeners: [ListenerSocket]
+  let generations: GenerationBoard
+  let listeners = ListenerBoard()
+  let addresses: AddressBook
   let builtins: BuiltinTable
   let counters: Counters
   let log: Log
   let inboxes: [Inbox]
+  /// Makes the control thread look for generations that have ended.
+  let control: Wake
   /// Slots per worker, from the limit of descriptors.
   let connectionsPerWorker: Int
-  /// Workers that still accept.
-  private let listening: Atomic<Int>
+  /// Workers that do not drain yet.
+  private let accepting: Atomic<Int>
 
   init(
-    tables: Tables, listeners: [ListenerSocket], builtins: BuiltinTable, counters: Counters, log: Log, inboxes: [Inbox],
-    connectionsPerWorker: Int
+    generations: GenerationBoard, addresses: AddressBook, builtins: BuiltinTable, counters: Counters, log: Log,
+    inboxes: [Inbox], control: Wake, connectionsPerWorker: Int
   ) {
-    self.tables = tables
-    self.listeners = listeners
+    self.generations = generations
+    self.addresses = addresses
     self.builtins = builtins
     self.counters = counters
     self.log = log
     self.inboxes = inboxes
+    self.control = control
     self.connectionsPerWorker = connectionsPerWorker
-    listening = Atomic(inboxes.count)
+    accepting = Atomic(inboxes.count)
   }
 
-  /// A worker has stopped accepting; with the last one the kernel stops too, and new clients are refused at once.
-  func leaveListeners() {
-    if listening.subtract(1, ordering: .acquiringAndReleasing).newValue > 0 { return }
-    for listener in listeners { _ = shutdown(listener.fd, Int32(SHUT_RDWR)) }
+  /// A worker accepts no more.
+  func stopAccepting() {
+    if accepting.subtract(1, ordering: .acquiringAndReleasing).newValue > 0 { return }
     // Those that have nothing left to do wait only for this.
     for inbox in inboxes { inbox.wake() }
   }
 
   /// While any worker accepts, it may hand a connection to any other.
-  var isAnyListening: Bool { listening.load(ordering: .acquiring) > 0 }
+  var isAnyAccepting: Bool { accepting.load(ordering: .acquiring) > 0 }
 }
 
 /// One worker. Made on the control thread, then used by its own thread alone.
 final class Worker {
   let index: Int
   let shared: WorkerShared
-  let rows: TableRows
+  /// The generation that new exchanges use, and by place those that running ones may still use.
+  private(set) var current: UnsafePointer<GenerationRows>
+  private let held: UnsafeMutablePointer<UnsafePointer<GenerationRows>>
   let counters: Counters
   let arena = Arena()
-  private let inbox: Inbox
-  private let poller: Poller
+  let inbox: Inbox
+  let poller: Poller
   private let logRing: Ring<LogCell>
 
   var clock = Clock()
@@ -62,7 +67,7 @@ final class Worker {
   var exchanges: Slab<Exchange>
   var wheel: TimerWheel
   var buffers = BufferPool()
-  var pool: ConnectionPool
+  let endpoints: EndpointStates
   var parser: HTTP1Parser
   let targets: RequestTargetReader
   /// Text that goes with each exchange's record.
@@ -90,13 +95,15 @@ final class Worker {
   private var nextReady: UnsafeMutablePointer<UInt64>
   private var readyCount = 0
 
-  private(set) var isDraining = false
-  private var isStopped = false
-  private var drainDeadline = TimerWheel.never
-  private var acceptsAgainAt = TimerWheel.never
+  /// The listeners it accepts from, one bit for each place.
+  var joined: UInt64 = 0
+  var isDraining = false
+  var isStopped = false
+  var drainDeadline = TimerWheel.never
+  var acceptsAgainAt = TimerWheel.never
 
   private static let inboxTag = UInt64.max
-  private static let listenerTagBase = UInt64.max - 1_024
+  static let listenerTagBase = UInt64.max - 1_024
 
   /// nil when the kernel refuses memory or descriptors.
   init?(index: Int, shared: WorkerShared) {
@@ -105,7 +112,8 @@ final class Worker {
       let texts = Pages.map(bytes: shared.connectionsPerWorker * RecordText.bytes),
       let scratch = Pages.map(bytes: Limits.scratchBytes), let outgoing = Pages.map(bytes: Limits.scratchBytes),
       let ready = Pages.map(bytes: Worker.readyBytes(shared)),
-      let nextReady = Pages.map(bytes: Worker.readyBytes(shared))
+      let nextReady = Pages.map(bytes: Worker.readyBytes(shared)),
+      let endpoints = EndpointStates(slots: connections.slots)
     else { return nil }
     self.index = index
     self.shared = shared
@@ -119,15 +127,19 @@ final class Worker {
     self.nextReady = nextReady.bindMemory(to: UInt64.self, capacity: shared.connectionsPerWorker)
     dateText = arena.allocate(UInt8.self, count: Worker.dateTextBytes)
     addressText = arena.allocate(UInt8.self, count: Worker.addressTextBytes)
-    rows = shared.tables.rows
+    self.endpoints = endpoints
+    current = shared.generations.newest
+    held = arena.allocate(UnsafePointer<GenerationRows>.self, count: GenerationBoard.places)
+    for place in 0..<GenerationBoard.places { held[place] = current }
     counters = shared.counters
     inbox = shared.inboxes[index]
     logRing = shared.log.ring(worker: index)
     parser = HTTP1Parser(arena: arena)
     targets = RequestTargetReader(arena: arena, classes: parser.classes)
     wheel = TimerWheel(arena: arena, slots: connections.slots, now: clock.milliseconds)
-    pool = ConnectionPool(table: rows.services, slots: connections.slots, arena: arena)
-    guard poller.addWake(inbox.wakeDescriptor, tag: Worker.inboxTag), startListening() else { return nil }
+    guard poller.addWake(inbox.wakeDescriptor, tag: Worker.inboxTag) else { return nil }
+    use(current)
+    guard acceptsAgainAt == TimerWheel.never else { return nil }
   }
 
   /// After the thread's end: what is still open is closed, all memory goes back.
@@ -138,6 +150,7 @@ final class Worker {
     poller.close()
     connections.unmap()
     exchanges.unmap()
+    endpoints.unmap()
     Pages.unmap(texts, bytes: shared.connectionsPerWorker * RecordText.bytes)
     Pages.unmap(scratch - Limits.readHeadroom, bytes: Limits.scratchBytes)
     Pages.unmap(outgoing, bytes: Limits.scratchBytes)
@@ -155,6 +168,7 @@ final class Worker {
     while !isStopped {
       let events = poller.wait(waitMilliseconds())
       clock.update()
+      adoptNewest()
       for event in 0..<events { dispatch(poller[event]) }
       serveReady()
       expireTimers()
@@ -222,84 +236,7 @@ final class Worker {
       if index < 0 { break }
       timerExpired(index)
     }
-    if acceptsAgainAt <= now, !isDraining {
-      acceptsAgainAt = TimerWheel.never
-      if !startListening() {
-        stopListening()
-        acceptsAgainAt = now + UInt64(Limits.acceptPauseMilliseconds)
-      }
-    }
-  }
-
-  // MARK: Accepting
-
-  private func startListening() -> Bool {
-    for (place, listener) in shared.listeners.enumerated()
-    where !poller.addListener(listener.fd, tag: Worker.listenerTagBase + UInt64(place)) { return false }
-    return true
-  }
-
-  private func stopListening() { for listener in shared.listeners { poller.remove(listener.fd) } }
-
-  private func accept(_ listener: Int) {
-    if isDraining { return }
-    for _ in 0..<Limits.acceptsPerWake {
-      switch ListenerSocket.accept(shared.listeners[listener].fd) {
-      case .none: return
-      case .skipped: continue
-      case .exhausted:
-        stopListening()
-        acceptsAgainAt = clock.milliseconds + UInt64(Limits.acceptPauseMilliseconds)
-        shared.log.line(
-          .warn, "accept_paused",
-          [("reason", .text("out of file descriptors or memory")), ("worker", .number(index))])
-        return
-      case .connection(let fd, let address):
-        Syscall.setNoDelay(fd)
-        place(fd, UInt8(listener), address)
-      }
-    }
-  }
-
-  /// Keeps a new connection, or hands it to a worker with clearly fewer: one that stays behind by more than a
-  /// sixteenth.
-  private func place(_ fd: Int32, _ listener: UInt8, _ address: SocketAddress) {
-    let mine = counters.value(.serverConnections, worker: index)
-    var least = index
-    var fewest = mine
-    for other in 0..<counters.workers where other != index {
-      let theirs = counters.value(.serverConnections, worker: other)
-      if theirs < fewest { (least, fewest) = (other, theirs) }
-    }
-    if least != index, fewest + fewest / 16 < mine {
-      // Counted at once: the next decision must not wait for the other worker's next turn.
-      counters.addShared(1, to: .serverConnections, worker: least)
-      if shared.inboxes[least].post(.adopt(fd: fd, listener: listener, address: address)) {
-        counters.add(1, to: .handedOff, worker: index)
-        return
-      }
-      counters.addShared(-1, to: .serverConnections, worker: least)
-    }
-    counters.addShared(1, to: .serverConnections, worker: index)
-    adopt(fd, listener, address)
-  }
-
-  /// Takes a connection in that is already counted as this worker's.
-
-  private func adopt(_ fd: Int32, _ listener: UInt8, _ address: SocketAddress) {
-    let taken = open(fd, role: .serverIdle)
-    guard taken >= 0 else {
-      counters.addShared(-1, to: .serverConnections, worker: index)
-      counters.add(1, to: .refusedConnections, worker: index)
-      _ = close(fd)
-      return
-    }
-    let slot = connections.slots + Int(taken)
-    slot.pointee.listener = listener
-    slot.pointee.address = address
-    slot.pointee.isWritable = true
-    wheel.arm(taken, clock.milliseconds + rows.headMilliseconds)
-    if isDraining { closeUnlessAsking(taken) }
+    if acceptsAgainAt <= now, !isDraining { acceptAgain() }
   }
 
   // MARK: Slots
@@ -325,6 +262,7 @@ final class Worker {
     slot.pointee.output = .none
     slot.pointee.scanned = 0
     slot.pointee.lingered = 0
+    slot.pointee.tls = nil
     wheel.reset(taken)
     guard poller.addConnection(fd, tag: Handle(index: taken, serial: slot.pointee.serial).bits) else {
       slot.pointee.role = .free
@@ -340,9 +278,10 @@ final class Worker {
     switch slot.pointee.role {
     case .serverIdle, .serverHead, .serverExchange, .serverLingering:
       counters.addShared(-1, to: .serverConnections, worker: self.index)
-    case .clientIdle: pool.remove(index)
-    case .clientConnecting, .clientExchange, .free: break
+    case .clientIdle: endpoints.remove(index)
+    case .clientConnecting, .clientHandshaking, .clientExchange, .free: break
     }
+    if let tls = slot.pointee.tls { tls.close() }
     _ = close(slot.pointee.fd)
     buffers.giveBack(&slot.pointee.input)
     buffers.giveBack(&slot.pointee.output)
@@ -362,13 +301,45 @@ final class Worker {
     return StaticBytes(start: UnsafePointer(dateText), count: Worker.dateCount)
   }
 
+  // MARK: Generations
+
+  /// The generation for what belongs to no exchange yet.
+  @inline(__always)
+  var rows: GenerationRows { current.pointee }
+
+  /// The generation an exchange began on.
+  @inline(__always)
+  func rows(of exchange: Int32) -> GenerationRows { held[Int(exchanges.slots[Int(exchange)].generation)].pointee }
+
+  /// Uses a generation from now on.
+  func use(_ next: UnsafePointer<GenerationRows>) {
+    let (old, new) = (current.pointee.services, next.pointee.services)
+    held[Int(next.pointee.place)] = next
+    current = next
+    for place in 0..<new.endpointCount {
+      let endpoint = new.endpoints[place].handle
+      if endpoints.renew(endpoint, generation: next.pointee.number) { continue }
+      endpoints.seed(endpoint, generation: next.pointee.number)
+      endpoints.update(endpoint, shared.addresses.addresses(of: endpoint))
+    }
+    for place in 0..<old.endpointCount {
+      while case let idle = endpoints.leftover(old.endpoints[place].handle, generation: next.pointee.number),
+        idle >= 0
+      {
+        closeConnection(idle)
+      }
+    }
+    if !isDraining { joinListeners() }
+    shared.generations.adopted(next.pointee.number, worker: index)
+  }
+
   /// The text area of an exchange's record.
   @inline(__always)
   func text(of exchange: Int32) -> BytePointer { texts + Int(exchange) * RecordText.bytes }
 
   /// Hands the record of an ended exchange to the log writer.
   func pushRecord(_ exchange: Int32) {
-    guard rows.logsAccess else { return }
+    guard rows(of: exchange).logsAccess else { return }
     guard let cell = logRing.reserve() else {
       counters.add(1, to: .droppedLogLines, worker: index)
       return
@@ -384,82 +355,5 @@ final class Worker {
     memcpy(target + RecordText.methodOffset, from + RecordText.methodOffset, Int(record.methodCount))
     logRing.publish()
     shared.log.wake()
-  }
-
-  // MARK: Messages and the end
-
-  private func readInbox() {
-    inbox.acknowledge()
-    while let message = inbox.take() {
-      switch message {
-      case .adopt(let fd, let listener, let address): adopt(fd, listener, address)
-      case .drain: startDrain()
-      case .stop: isStopped = true
-      }
-    }
-  }
-
-  /// No new connections; idle ones close, running exchanges finish until the deadline.
-  private func startDrain() {
-    if isDraining { return }
-    // Clients in the queue were promised a connection by the kernel.
-    if acceptsAgainAt == TimerWheel.never { acceptAll() }
-    isDraining = true
-    drainDeadline = clock.milliseconds + rows.drainMilliseconds
-    acceptsAgainAt = TimerWheel.never
-    stopListening()
-    shared.leaveListeners()
-    forEachConnection { index, role in
-      switch role {
-      case .serverIdle: closeUnlessAsking(index)
-      case .clientIdle: closeConnection(index)
-      case .free, .serverHead, .serverExchange, .serverLingering, .clientConnecting, .clientExchange: break
-      }
-    }
-  }
-
-  private func acceptAll() {
-    for place in shared.listeners.indices {
-      // As many as any queue holds; an error that stays is no reason to stay.
-      accepting: for _ in 0..<Limits.acceptsAtDrain {
-        switch ListenerSocket.accept(shared.listeners[place].fd) {
-        case .connection(let fd, let address):
-          Syscall.setNoDelay(fd)
-          counters.addShared(1, to: .serverConnections, worker: index)
-          adopt(fd, UInt8(place), address)
-        case .skipped: continue
-        case .none, .exhausted: break accepting
-        }
-      }
-    }
-  }
-
-  /// An idle connection closes, but a request that has arrived on it meanwhile is still answered.
-  private func closeUnlessAsking(_ index: Int32) {
-    connections.slots[Int(index)].isReadable = true
-    let serial = connections.slots[Int(index)].serial
-    serve(index)
-    let slot = connections.slots + Int(index)
-    if slot.pointee.serial == serial, slot.pointee.role == .serverIdle { closeConnection(index) }
-  }
-
-  private func checkDrain() {
-    if !shared.isAnyListening, counters.value(.serverConnections, worker: index) == 0, exchanges.used == 0 {
-      isStopped = true
-      return
-    }
-    if clock.milliseconds < drainDeadline { return }
-    forEachConnection { index, role in
-      switch role {
-      case .serverExchange: drainEnded(index)
-      case .serverIdle, .serverHead, .serverLingering: closeConnection(index)
-      case .free, .clientConnecting, .clientExchange, .clientIdle: break
-      }
-    }
-    isStopped = true
-  }
-
-  private func forEachConnection(_ body: (Int32, ConnectionRole) -> Void) {
-    for index in 0..<connections.everUsed { body(index, connections.slots[Int(index)].role) }
   }
 }

@@ -82,7 +82,8 @@ import Testing
           paths: [
             PathPattern(segments: [.literal("api"), .literal("chat")], tail: .below),
             PathPattern(segments: [.literal("c"), .parameter("id"), .literal("x")], tail: .exact),
-          ], methods: [.post], listeners: [0, 1], target: .service(0), bodyBytesMax: 20 << 20, clientFin: .finish))
+          ], methods: [.post], listeners: [0, 1], target: .service(0), bodyBytesMax: 20 << 20, clientFin: .finish,
+          replaysOnStale: false))
     #expect(snapshot.routes[0].listeners == [1])
     #expect(snapshot.routes[2].listeners == [0, 1])
     #expect(snapshot.routes[2].target == .service(1))
@@ -113,7 +114,7 @@ import Testing
       snapshot.routes[0]
         == Route(
           name: "r", hosts: [], paths: [PathPattern(segments: [], tail: .exact)], methods: [], listeners: [0],
-          target: .service(0), bodyBytesMax: 10 << 20, clientFin: .abort))
+          target: .service(0), bodyBytesMax: 10 << 20, clientFin: .abort, replaysOnStale: false))
     #expect(snapshot.log == LogSettings(level: .info, access: true))
   }
 

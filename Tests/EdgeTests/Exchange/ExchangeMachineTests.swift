@@ -91,7 +91,11 @@ private enum MachineTable {
         .bug, .bug, fail(.providerError, .upstreamError), fail(.providerError, .upstreamError), cut(.upstreamCut),
         cut(.upstreamCut), .bug, .bug,
       ]
-    case .wentStale: only(.awaiting, .to(.connecting, ExchangeActions(.closeUpstream, .dial)))
+    case .wentStale:
+      [
+        .bug, .bug, .to(.connecting, ExchangeActions(.closeUpstream, .dial)),
+        .to(.connecting, ExchangeActions(.closeUpstream, .dial)), .bug, .bug, .bug, .bug,
+      ]
     case .requestBroken(let error):
       // A body over the limit is refused; one that breaks the framing is the client's error.
       error == .messageTooLarge

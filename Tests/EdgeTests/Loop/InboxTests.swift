@@ -13,16 +13,16 @@ struct InboxTests {
     let inbox = try #require(Inbox())
     #expect(!isReadable(inbox.wakeDescriptor, milliseconds: 0))
     #expect(inbox.take() == nil)
-    for fd in 0..<3 { #expect(inbox.post(.adopt(fd: Int32(fd), listener: 7, address: SocketAddress()))) }
+    for fd in 0..<3 { #expect(inbox.post(.adopt(fd: Int32(fd), listener: 7, generation: 3, address: SocketAddress()))) }
     #expect(isReadable(inbox.wakeDescriptor, milliseconds: 0))
     inbox.acknowledge()
     #expect(!isReadable(inbox.wakeDescriptor, milliseconds: 0))
     for expected in 0..<3 {
-      guard case .adopt(let fd, let listener, _) = inbox.take() else {
+      guard case .adopt(let fd, let listener, let generation, _) = inbox.take() else {
         Issue.record("no message")
         continue
       }
-      #expect(fd == expected && listener == 7)
+      #expect(fd == expected && listener == 7 && generation == 3)
     }
     #expect(inbox.take() == nil)
     #expect(inbox.post(.drain))
@@ -46,7 +46,8 @@ struct InboxTests {
     var bodies: [@Sendable () -> Void] = (0..<writers).map { writer in
       {
         for number in 0..<count {
-          let message = InboxMessage.adopt(fd: Int32(number), listener: UInt8(writer), address: SocketAddress())
+          let message = InboxMessage.adopt(
+            fd: Int32(number), listener: UInt8(writer), generation: 1, address: SocketAddress())
           while !inbox.post(message) { sched_yield() }
         }
       }
@@ -61,7 +62,7 @@ struct InboxTests {
         }
         inbox.acknowledge()
         while let message = inbox.take() {
-          guard case .adopt(let fd, let listener, _) = message else { continue }
+          guard case .adopt(let fd, let listener, _, _) = message else { continue }
           if fd != next[Int(listener)] { Issue.record("writer \(listener): \(fd)") }
           next[Int(listener)] = fd + 1
         }

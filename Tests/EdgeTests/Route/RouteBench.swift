@@ -9,7 +9,7 @@ final class RouteBench {
   private let names: [String]
 
   init(_ routes: [Route]) {
-    table = RouteCompiler.compile(routes, arena: arena)
+    table = RouteCompiler.compile(routes, listenerPlaces: Array(0..<64), arena: arena)
     names = routes.map(\.name)
   }
 
@@ -40,6 +40,6 @@ extension Route {
     Route(
       name: name, hosts: try hosts.map { try HostPattern.read($0) }, paths: try paths.map { try PathPattern.read($0) },
       methods: try methods.map { try #require(Method(name: $0)) }, listeners: listeners, target: .builtin(.health),
-      bodyBytesMax: 0, clientFin: .abort)
+      bodyBytesMax: 0, clientFin: .abort, replaysOnStale: false)
   }
 }

@@ -6,7 +6,7 @@ import Testing
 struct AccessLogTests {
   static let keys = [
     "time", "level", "event", "requestId", "worker", "listener", "client", "method", "host", "path", "route",
-    "service", "endpoint", "status", "cause", "attempts", "requestBytes", "responseBytes", "duration",
+    "service", "endpoint", "status", "cause", "attempts", "replays", "requestBytes", "responseBytes", "duration",
     "upstreamDuration", "generation",
   ]
 
@@ -39,7 +39,8 @@ struct AccessLogTests {
     record.method = .post
     record.cause = .completed
     record.status = 200
-    record.attempts = 1
+    record.attempts = 2
+    record.replays = 1
     record.worker = 1
     record.generation = 3
     record.requestBytes = 12
@@ -52,8 +53,9 @@ struct AccessLogTests {
     let expected =
       #"{"time":"2024-12-31T23:59:59.042Z","level":"info","event":"exchange","requestId":"ID","worker":1,"#
       + #""listener":"main","client":"192.0.2.7","method":"POST","host":"h","path":"/a","route":"chat","#
-      + #""service":"chat-service","endpoint":"127.0.0.1:3007","status":200,"cause":"completed","attempts":1,"#
-      + #""requestBytes":12,"responseBytes":34567,"duration":3.004,"upstreamDuration":2.250,"generation":3}"# + "\n"
+      + #""service":"chat-service","endpoint":"127.0.0.1:3007","status":200,"cause":"completed","attempts":2,"#
+      + #""replays":1,"requestBytes":12,"responseBytes":34567,"duration":3.004,"upstreamDuration":2.250,"#
+      + #""generation":3}"# + "\n"
     #expect(line(record).text == expected)
   }
 

@@ -1,6 +1,7 @@
 """A client that decides about every byte it sends and reads answers strictly."""
 
 import os
+import random
 import select
 import socket
 import struct
@@ -172,9 +173,41 @@ class Client:
       raise Failed(f"connection is not quiet: {self.reader.ended or shown(self.reader.buffer)}")
 
 
+class Stream:
+  """An answer of the script `held` that has begun and not ended."""
+
+  def __init__(self, client, target="/", fields=()):
+    self.client = client
+    client.send(head("GET", target, fields))
+    self.response, self.kind, self.length = client.read_final_head()
+    same(self.response.status, 200, f"status of the stream {target}")
+    same(client.read_at_least(5, self.response, self.kind), b"begin", f"the stream {target}")
+    self.id = self.response.fields.one("x-request-id")
+
+  def assert_whole(self):
+    """The rest comes to its end; the gate must be open."""
+    data = b""
+    while piece := self.client.read_piece(self.response, self.kind):
+      data += piece
+    same(data, b"end", "the rest of the stream")
+
+
 def own_port(sock):
   """The port of a socket of this process."""
   return sock.getsockname()[1]
+
+
+def free_port():
+  """A port that nobody uses and the kernel gives to nobody by itself."""
+  with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as text:
+    lowest = int(text.read().split()[0])
+  while True:
+    with socket.socket() as sock:
+      try:
+        sock.bind(("127.0.0.1", random.randrange(min(10_000, lowest // 2), lowest)))
+        return own_port(sock)
+      except OSError:
+        pass  # taken
 
 
 def refused_port():
@@ -182,6 +215,17 @@ def refused_port():
   sock = socket.socket()
   sock.bind(("127.0.0.1", 0))
   return sock
+
+
+def assert_refused(address):
+  """No new connection is taken: refused by the kernel, since nobody listens there."""
+  with socket.socket() as sock:
+    sock.settimeout(Deadline().left())
+    try:
+      sock.connect(address)
+    except ConnectionRefusedError:
+      return
+  raise Failed(f"a new connection to {address} was taken although nobody should listen")
 
 
 class Unanswering:

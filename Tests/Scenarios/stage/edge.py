@@ -17,6 +17,10 @@ _ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..", ".."
 _KEPT = ("PATH", "HOME", "ASAN_OPTIONS", "TSAN_OPTIONS", "LSAN_OPTIONS", "UBSAN_OPTIONS", "SWIFT_BACKTRACE",
          "LD_LIBRARY_PATH")
 
+# How a reload can end; each signal that was not merged with another has one of these lines.
+_OUTCOMES = {"reloaded", "reload_unchanged", "reload_failed", "reload_refused"}
+_DIFFERENCE = ("added", "removed", "changed", "restart")
+
 # A sanitized binary needs several times the memory of a plain one.
 MEMORY_FACTOR = int(os.environ.get("PLAY_MEMORY_FACTOR") or 1)
 
@@ -32,20 +36,29 @@ def environment(extra=None):
 
 
 class Folder:
-  """A temporary folder with the files of a configuration; `files` maps names to text."""
+  """A temporary folder with the files of a configuration; `files` maps names to text, or to None for none."""
 
   def __init__(self, config=None, files=None):
     self.path = tempfile.mkdtemp(prefix="edge-play-")
+    self.fill(config, files)
+
+  def fill(self, config=None, files=None):
+    """Writes the main file and others; what is not named stays as it is."""
     if config is not None:
       self.write("routes.yaml", config if isinstance(config, str) else yaml(config) + "\n")
     for name, text in (files or {}).items():
-      self.write(name, text)
+      if text is None:
+        os.unlink(os.path.join(self.path, name))
+      else:
+        self.write(name, text)
 
   def write(self, name, text):
-    path = os.path.join(self.path, name)
+    """Replaces a file at once: whoever reads meanwhile gets the old text or the new one."""
+    path, fresh = os.path.join(self.path, name), os.path.join(self.path, ".fresh")
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path, "w", encoding="utf-8") as file:
+    with open(fresh, "w", encoding="utf-8") as file:
       file.write(text)
+    os.replace(fresh, path)
     return path
 
   def __enter__(self):
@@ -62,6 +75,18 @@ def command(*arguments, folder=None, extra=None):
   return done.returncode, done.stdout.decode(), done.stderr.decode()
 
 
+def difference(line):
+  """What a reload reports to differ: sets of dotted paths by kind, for the kinds the line has."""
+  found = {}
+  for name in _DIFFERENCE:
+    if name in line:
+      entries = line[name].split(" ")
+      found[name] = set(entries)
+      if len(found[name]) != len(entries) or "" in entries:
+        raise Failed(f"{name} of a reload: empty or repeated entries in {line}")
+  return found
+
+
 class Edge:
   """A running edge; use it in a `with`. `loud` plays expect lines of level error or text on stderr;
   `options` follow `run --config FILE`."""
@@ -69,7 +94,7 @@ class Edge:
   def __init__(self, config, extra=None, files=None, loud=False, options=()):
     self.config, self.extra, self.files, self.loud, self.options = config, extra, files, loud, options
     self.change = threading.Condition()
-    self.log, self.unreadable, self.threads = [], [], []
+    self.log, self.outcomes, self.unreadable, self.threads = [], [], [], []
     self.errors = b""
     self.ended = False
     self.code = None
@@ -97,6 +122,8 @@ class Edge:
       with self.change:
         if line is not None:
           self.log.append(line)
+          if line.get("event") in _OUTCOMES:
+            self.outcomes.append(line)
         self.change.notify_all()
     with self.change:
       self.ended = True
@@ -161,7 +188,9 @@ class Edge:
     return self.matching(event="exchange")
 
   def address(self, listener="main"):
-    host, port = self.wait_line(event="listening", listener=listener)["address"].rsplit(":", 1)
+    """Where a listener was bound last."""
+    self.wait_line(event="listening", listener=listener)
+    host, port = self.matching(event="listening", listener=listener)[-1]["address"].rsplit(":", 1)
     return host, int(port)
 
   def client(self, listener="main", **options):
@@ -172,6 +201,21 @@ class Edge:
 
   def signal(self, number=signal.SIGTERM):
     self.process.send_signal(number)
+
+  def reload(self, config=None, files=None):
+    """Writes the main file and others, sends SIGHUP; the log line that tells how the reload ended."""
+    self.folder.fill(config, files)
+    before = len(self.outcomes)
+    self.signal(signal.SIGHUP)
+    self.wait(lambda: len(self.outcomes) > before, "no log line tells how the reload ended")
+    return self.outcomes[before]
+
+  def adopt(self, config=None, files=None):
+    """A reload that must lead to a new generation; its log line."""
+    line = self.reload(config, files)
+    if line["event"] != "reloaded":
+      raise Failed(f"the reload ended with {line}")
+    return line
 
   def wait_exit(self):
     """The exit code, with the log read to its end."""

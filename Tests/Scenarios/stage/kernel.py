@@ -40,6 +40,29 @@ def unread(local, remote):
   return struct.unpack_from("=I", answer, 16 + 4 + 48 + 4)[0]
 
 
+def listening(address):
+  """The inode of the socket that listens at exactly this IPv4 address and port, None when nobody does."""
+  name = f"{struct.unpack('=I', socket.inet_aton(address[0]))[0]:08X}:{address[1]:04X}"
+  with open("/proc/net/tcp", encoding="ascii") as lines:
+    for fields in map(str.split, lines):
+      if fields[1] == name and int(fields[3], 16) == _LISTENING:
+        return int(fields[9])
+  return None
+
+
+def sockets(pid):
+  """The inodes of a process's sockets."""
+  found = set()
+  for name in os.listdir(f"/proc/{pid}/fd"):
+    try:
+      target = os.readlink(f"/proc/{pid}/fd/{name}")
+    except FileNotFoundError:
+      continue  # closed meanwhile
+    if target.startswith("socket:["):
+      found.add(int(target[8:-1]))
+  return found
+
+
 def resident(pid):
   """Bytes of memory a process has written to and holds alone.
 

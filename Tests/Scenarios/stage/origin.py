@@ -1,11 +1,13 @@
 """A scripted HTTP/1.1 server on raw sockets that reads requests strictly and counts everything."""
 
 import socket
+import ssl
 import struct
 import threading
 
 from .check import DEADLINE, Deadline, Failed, Late, eventually, shown
 from .kernel import unread
+from .tls import TLS, Secured
 from .wire import Cut, Reader, framing, parse_request, read_body, read_chunk, send_all
 
 
@@ -19,9 +21,9 @@ class Gate:
   def open(self):
     self.event.set()
 
-  def wait(self, what="gate"):
+  def wait(self, what="gate", seconds=DEADLINE):
     self.waited.set()
-    if not self.event.wait(DEADLINE):
+    if not self.event.wait(seconds):
       raise Late(f"{what} was not opened")
 
   def reached(self):
@@ -87,6 +89,11 @@ class Line:
     self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     self.close()
 
+  def drop(self):
+    """Closes without the close_notify that ends TLS."""
+    self.sock.drop()
+    self.close()
+
   def hang(self):
     """Says nothing until the edge goes away."""
     self.wait_end()
@@ -128,7 +135,7 @@ def answer(status=200, body=b"", fields=(), frame="length", reason=None, version
 
 
 def raw(data, then=None):
-  """A script that sends exactly these bytes, then does `then`: None, "close", "reset" or "hang"."""
+  """A script that sends exactly these bytes, then does `then`: None, "close", "drop", "reset" or "hang"."""
   def script(_request, line):
     try:
       line.send(data)
@@ -137,6 +144,8 @@ def raw(data, then=None):
         raise
     if then == "close":
       line.close()
+    elif then == "drop":
+      line.drop()
     elif then == "reset":
       line.reset()
     elif then == "hang":
@@ -144,27 +153,43 @@ def raw(data, then=None):
   return script
 
 
+def held(gate, seconds=DEADLINE):
+  """A script that streams `begin`, and `end` when the gate is open."""
+  def script(_request, line):
+    line.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nbegin\r\n")
+    gate.wait("the end of a stream", seconds)
+    line.send(b"3\r\nend\r\n0\r\n\r\n")
+  return script
+
+
 class Origin:
   """Serves on a port of its own; `script` is a function (request, line) or a dictionary by path.
 
   Requests are read whole before the script runs unless `whole` is False. A script that raises, and
-  a request that breaks the protocol, fail the play when the origin closes, unless `lenient`."""
+  a request that breaks the protocol, fail the play when the origin closes, unless `lenient`.
 
-  def __init__(self, script=None, whole=True, lenient=False, send_buffer=None):
+  `tls` makes it speak TLS: the name of its certificate, or a TLS. Handshakes that fail are in `refused`.
+  `bound` is where it listens."""
+
+  def __init__(self, script=None, whole=True, lenient=False, send_buffer=None, tls=None, bound=("127.0.0.1", 0)):
     self.script = script or answer(200, b"ok")
     self.whole, self.lenient, self.send_buffer = whole, lenient, send_buffer
     self.change = threading.Condition()
-    self.lines, self.requests, self.cut, self.faults = [], [], [], []
+    self.tls = TLS(tls) if isinstance(tls, str) else tls
+    self.lines, self.requests, self.cut, self.faults, self.refused = [], [], [], [], []
     self.gates, self.threads = [], []
     self.stopping = False
     self.listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if send_buffer:
       self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
-    self.listener.bind(("127.0.0.1", 0))
+    self.listener.bind(bound)
     self.listener.listen(1024)
     self.address = self.listener.getsockname()
-    self.url = f"http://127.0.0.1:{self.address[1]}"
+    self.url = self.url_at(self.address[0])
+
+  def url_at(self, host):
+    return f"{'https' if self.tls else 'http'}://{host}:{self.address[1]}"
 
   def gate(self):
     gate = Gate()
@@ -198,6 +223,8 @@ class Origin:
 
   def serve(self, line):
     try:
+      if self.tls and not self.secure(line):
+        return
       while not line.closed:
         request = self.read_request(line)
         if request is None:
@@ -212,6 +239,23 @@ class Origin:
         line.how = line.how or line.reader.ended
         line.ended.set()
       line.close()
+
+  def secure(self, line):
+    """Turns a connection into one of TLS; False when that fails."""
+    try:
+      if self.tls.hold:
+        self.tls.hold.wait()
+      if self.tls.greeting is not None:
+        line.send(self.tls.greeting)
+        (self.tls.then or Line.hang)(line)
+        return False
+      line.sock = Secured(line.sock, self.tls)
+      line.reader = Reader(line.sock)
+      line.reader.buffer += line.sock.handshake()
+      return True
+    except (ssl.SSLError, OSError) as error:
+      self.note(self.refused, f"{getattr(error, 'reason', None) or error}")
+      return False
 
   def choose(self, request):
     if not isinstance(self.script, dict):

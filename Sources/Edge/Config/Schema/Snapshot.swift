@@ -22,8 +22,8 @@ final class Snapshot: Sendable {
   let log: LogSettings
   /// The certificates that https services are verified against, each file once.
   let trustFiles: [TrustFile]
-  /// Over the bytes of every file, those of `trustFiles` included, and every value taken from the environment or a `${file:…}`: equal hashes mean an
-  /// equal configuration.
+  /// Over the bytes of every file, those of `trustFiles` included, and every value taken from the environment or a
+  /// `${file:…}`: equal hashes mean an equal configuration.
   let contentHash: UInt64
 
   /// A snapshot from its parts.
@@ -183,6 +183,8 @@ struct Route: Sendable, Equatable {
   let bodyBytesMax: Int
   /// What an early end of the client means.
   let clientFin: ClientFin
+  /// Whether a request of any method is sent again when its idle connection turns out to be dead.
+  let replaysOnStale: Bool
 }
 
 /// `log`.

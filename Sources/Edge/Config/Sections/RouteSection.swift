@@ -29,10 +29,14 @@ enum RouteSection {
   static let clientFin = SchemaRow(
     "client_fin", .choice(ClientFin.allCases.map(\.rawValue)), .literal("abort"), .live,
     "What a client means that closes its sending side early: abort, it has gone; finish, it waits for the answer.")
+  static let replayOnStale = SchemaRow(
+    "replay_on_stale", .boolean, .literal("false"), .live,
+    "Whether a request that is not idempotent (POST, PATCH) is sent again, once, when the kept connection it went out "
+      + "on turns out to be dead. Nobody can prove that the service had not begun; idempotent ones always are.")
 
   static let schema = SchemaSection(
     "route", "Which requests go where.",
-    [path, host, methods, listeners, service, builtin, bodySize, clientFin])
+    [path, host, methods, listeners, service, builtin, bodySize, clientFin, replayOnStale])
 
   /// True when a placeholder stands for a name, so that the route leads to nothing known; such a snapshot is for
   /// checking only.
@@ -64,6 +68,7 @@ enum RouteSection {
       listeners: named.isEmpty ? all.values.sorted() : named.sorted(),
       target: target,
       bodyBytesMax: try fields.optionalInteger(bodySize) ?? limits.bodyBytesMax,
-      clientFin: try fields.choice(clientFin, of: ClientFin.self))
+      clientFin: try fields.choice(clientFin, of: ClientFin.self),
+      replaysOnStale: try fields.boolean(replayOnStale))
   }
 }

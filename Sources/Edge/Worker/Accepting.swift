@@ -1,0 +1,149 @@
+// How connections come to a worker: it accepts from every listener of its generation together with the other workers,
+// keeps what it accepts or hands it to a worker with clearly fewer, and leaves a listener that a reload removed.
+
+import CLinux
+import Glibc
+
+extension Worker {
+  /// Some clients wait at a listener.
+  func accept(_ listener: Int) {
+    if joined & 1 << UInt64(listener) == 0 { return }
+    for _ in 0..<Limits.acceptsPerWake {
+      switch ListenerSocket.accept(rows.listeners[listener].fd) {
+      case .none: return
+      case .skipped: continue
+      case .exhausted:
+        pauseAccepting()
+        shared.log.line(
+          .warn, "accept_paused",
+          [("reason", .text("out of file descriptors or memory")), ("worker", .number(index))])
+        return
+      case .connection(let fd, let address):
+        Syscall.setNoDelay(fd)
+        place(fd, UInt8(listener), address)
+      }
+    }
+  }
+
+  /// Keeps a new connection, or hands it to a worker with clearly fewer: one that stays behind by more than a
+  /// sixteenth.
+  private func place(_ fd: Int32, _ listener: UInt8, _ address: SocketAddress) {
+    let mine = counters.value(.serverConnections, worker: index)
+    var least = index
+    var fewest = mine
+    for other in 0..<counters.workers where other != index {
+      let theirs = counters.value(.serverConnections, worker: other)
+      if theirs < fewest { (least, fewest) = (other, theirs) }
+    }
+    if least != index, fewest + fewest / 16 < mine {
+      // Counted at once: the next decision must not wait for the other worker's next turn.
+      counters.addShared(1, to: .serverConnections, worker: least)
+      let message = InboxMessage.adopt(fd: fd, listener: listener, generation: rows.number, address: address)
+      if shared.inboxes[least].post(message) {
+        counters.add(1, to: .handedOff, worker: index)
+        return
+      }
+      counters.addShared(-1, to: .serverConnections, worker: least)
+    }
+    counters.addShared(1, to: .serverConnections, worker: index)
+    take(fd, listener, address)
+  }
+
+  /// Takes a connection in that is already counted as this worker's.
+  func take(_ fd: Int32, _ listener: UInt8, _ address: SocketAddress) {
+    let taken = open(fd, role: .serverIdle)
+    guard taken >= 0 else {
+      counters.addShared(-1, to: .serverConnections, worker: index)
+      counters.add(1, to: .refusedConnections, worker: index)
+      _ = close(fd)
+      return
+    }
+    let slot = connections.slots + Int(taken)
+    slot.pointee.listener = listener
+    slot.pointee.address = address
+    slot.pointee.isWritable = true
+    wheel.arm(taken, clock.milliseconds + rows.headMilliseconds)
+    if isDraining || listener == ListenerBoard.none { closeUnlessAsking(taken) }
+  }
+
+  /// An idle connection closes, but a request that has arrived on it meanwhile is still answered.
+  func closeUnlessAsking(_ index: Int32) {
+    connections.slots[Int(index)].isReadable = true
+    let serial = connections.slots[Int(index)].serial
+    serve(index)
+    let slot = connections.slots + Int(index)
+    if slot.pointee.serial == serial, slot.pointee.role == .serverIdle { closeConnection(index) }
+  }
+
+  // MARK: Listeners
+
+  private func forEachJoined(_ body: (Int) -> Void) {
+    for place in 0..<ListenerBoard.places where joined & 1 << UInt64(place) != 0 { body(place) }
+  }
+
+  /// Accepts from all listeners of the current generation.
+  func joinListeners() {
+    for place in 0..<ListenerBoard.places where rows.listeners[place].fd >= 0 && joined & 1 << UInt64(place) == 0 {
+      joined |= 1 << UInt64(place)
+      shared.listeners.join(place)
+      if acceptsAgainAt == TimerWheel.never, !poll(place) { pauseAccepting() }
+    }
+  }
+
+  private func poll(_ place: Int) -> Bool {
+    poller.addListener(rows.listeners[place].fd, tag: Worker.listenerTagBase + UInt64(place))
+  }
+
+  /// Descriptors ran out: nothing is accepted for a moment.
+  private func pauseAccepting() {
+    forEachJoined { poller.remove(rows.listeners[$0].fd) }
+    acceptsAgainAt = clock.milliseconds + UInt64(Limits.acceptPauseMilliseconds)
+  }
+
+  /// The moment is over.
+  func acceptAgain() {
+    acceptsAgainAt = TimerWheel.never
+    var isPolled = true
+    forEachJoined { isPolled = isPolled && poll($0) }
+    if !isPolled { pauseAccepting() }
+  }
+
+  /// Accepts no more from a listener. Clients in its queue were promised a connection by the kernel.
+  func leaveListener(_ place: Int) {
+    if acceptsAgainAt == TimerWheel.never { acceptAll(place) }
+    joined &= ~(1 << UInt64(place))
+    poller.remove(rows.listeners[place].fd)
+    shared.listeners.leave(place, rows.listeners[place].fd)
+  }
+
+  /// Accepts no more at all.
+  func leaveListeners() { forEachJoined(leaveListener) }
+
+  /// Leaves what the next generation does not have: who is connected there is answered what was asked, by the
+  /// generation that had the listener, and then the connection ends.
+  func leaveRemovedListeners(_ next: UnsafePointer<GenerationRows>) {
+    forEachJoined { place in
+      if next.pointee.listeners[place].since == rows.listeners[place].since { return }
+      leaveListener(place)
+      forEachConnection { index, role in
+        guard role.isServer, connections.slots[Int(index)].listener == UInt8(place) else { return }
+        if role == .serverIdle { closeUnlessAsking(index) }
+        connections.slots[Int(index)].listener = ListenerBoard.none
+      }
+    }
+  }
+
+  private func acceptAll(_ place: Int) {
+    // As many as any queue holds; an error that stays is no reason to stay.
+    for _ in 0..<Limits.acceptsAtDrain {
+      switch ListenerSocket.accept(rows.listeners[place].fd) {
+      case .connection(let fd, let address):
+        Syscall.setNoDelay(fd)
+        counters.addShared(1, to: .serverConnections, worker: index)
+        take(fd, UInt8(place), address)
+      case .skipped: continue
+      case .none, .exhausted: return
+      }
+    }
+  }
+}

@@ -1,0 +1,233 @@
+// The control thread: starts the process's other threads, waits for signals and for what those threads have to say,
+// builds and frees generations, and ends when the last worker has. It never touches a request.
+//
+//   signals ─▶ SIGHUP: reload   SIGTERM, SIGINT: drain, then stop
+//   wake    ─▶ a name has other addresses · a worker has adopted or let go of a generation · a worker has ended
+
+import CLinux
+import Glibc
+import Synchronization
+
+/// What a process serves with, from the command line.
+struct ControlSettings {
+  /// The main configuration file.
+  let path: String
+  let options: LoadOptions
+  let builtins: BuiltinTable
+}
+
+/// Why the process cannot serve.
+struct StartError: Error {
+  let message: String
+}
+
+/// The process, seen from its control thread.
+final class ControlThread {
+  let settings: ControlSettings
+  let log: Log
+  let shared: WorkerShared
+  let builder: GenerationBuilder
+  /// Those that live, oldest first; the last one is the newest.
+  var generations: [Generation]
+  var isStopping = false
+  private let spawner: Spawner
+  private let resolver: Resolver
+  private let resolvedHosts: ResolvedHosts
+  private let running: RunningWorkers
+  /// For generations that nobody uses any more: how far the log must be written before they can go.
+  var logMarks: [UInt32: [UInt64]] = [:]
+
+  /// How long the log's last lines may take.
+  private static let logSecondsAtEnd = 1
+  /// How often the log is asked how far it is, while that is all a generation waits for.
+  private static let logLookMilliseconds: Int32 = 20
+
+  /// Binds the listeners and prepares everything; nothing runs yet.
+  init(
+    _ settings: ControlSettings, _ snapshot: Snapshot, resolved: SectionFields, spawner: Spawner
+  ) throws(StartError) {
+    self.settings = settings
+    self.spawner = spawner
+    let workers = ControlThread.workerCount(snapshot)
+    let descriptors = ControlThread.raiseDescriptorLimit()
+    var inboxes: [Inbox] = []
+    for _ in 0..<workers {
+      guard let inbox = Inbox() else { throw StartError(message: "out of file descriptors") }
+      inboxes.append(inbox)
+    }
+    guard let wake = Wake() else { throw StartError(message: "out of file descriptors") }
+    guard let log = Log(workers: workers, level: snapshot.log.level, descriptor: 1) else {
+      throw StartError(message: "no memory for the log")
+    }
+    self.log = log
+    running = RunningWorkers(workers)
+    let hosts = ResolvedHosts(log: log, wake: wake)
+    resolvedHosts = hosts
+    resolver = Resolver(deliver: hosts.changed, report: hosts.failed)
+    let book = AddressBook()
+    builder = GenerationBuilder(workers: workers, addresses: book, resolver: resolver) { [inboxes] endpoint in
+      for inbox in inboxes {
+        // A full inbox is being read.
+        while !inbox.post(.resolved(endpoint: endpoint)) { _ = usleep(1_000) }
+      }
+    }
+    let first: Generation
+    do { first = try builder.build(snapshot, resolved: resolved, number: 1, place: 0) } catch {
+      resolver.end()
+      throw StartError(message: error.message)
+    }
+    _ = builder.published(first)
+    generations = [first]
+    shared = WorkerShared(
+      generations: GenerationBoard(workers: workers, first: first.rows), addresses: book, builtins: settings.builtins,
+      counters: Counters(workers: workers), log: log, inboxes: inboxes, control: wake,
+      connectionsPerWorker: max(256, min(descriptors, 1 << 18)))
+  }
+
+  /// The generation that new exchanges use.
+  var newest: Generation { generations[generations.count - 1] }
+
+  /// Serves until it is told to stop and all workers have. `ready` is called once clients are accepted.
+  func run(signals: SignalSource, ready: () -> Void) throws(StartError) {
+    let writer: Thread
+    let threads: [Thread]
+    do {
+      writer = try Thread.start { [log] in log.run() }
+      threads = try startWorkers()
+    } catch { throw StartError(message: error.message) }
+    logListening(newest.plan.listeners)
+    log.line(
+      .info, "ready",
+      [
+        ("workers", .number(shared.inboxes.count)), ("generation", .number(1)), ("pid", .number(Int(getpid()))),
+        ("version", .text(Version.text.description)),
+      ])
+    ready()
+    serve(signals)
+    for thread in threads { thread.join() }
+    resolver.end()
+    log.line(.info, "stopped", shared.counters.summary)
+    log.end()
+    // Whoever reads the log may have stopped reading; that must not keep the process.
+    writer.join(seconds: ControlThread.logSecondsAtEnd)
+  }
+
+  private func startWorkers() throws(ThreadError) -> [Thread] {
+    var threads: [Thread] = []
+    for index in shared.inboxes.indices {
+      guard let worker = Worker(index: index, shared: shared) else {
+        throw ThreadError(message: "no memory or descriptors for worker \(index)")
+      }
+      // The worker leaves this thread for good.
+      nonisolated(unsafe) let owned = worker
+      threads.append(
+        try Thread.start { [running, shared] in
+          owned.run()
+          running.leave()
+          shared.control.signal()
+        })
+    }
+    return threads
+  }
+
+  // MARK: The loop
+
+  private func serve(_ signals: SignalSource) {
+    var waits = [
+      pollfd(fd: signals.descriptor, events: Int16(POLLIN), revents: 0),
+      pollfd(fd: shared.control.descriptor, events: Int16(POLLIN), revents: 0),
+      pollfd(fd: spawner.descriptor, events: Int16(POLLIN), revents: 0),
+    ]
+    while !running.isEmpty {
+      _ = poll(&waits, nfds_t(waits.count), logMarks.isEmpty ? -1 : ControlThread.logLookMilliseconds)
+      shared.control.acknowledge()
+      if waits[2].revents != 0 {
+        waits[2] = pollfd(fd: -1, events: 0, revents: 0)
+        spawner.reap()
+        log.line(.error, "spawner_ended", [("reason", .text("no program can be started until Edge is restarted"))])
+      }
+      for host in resolvedHosts.take() { builder.resolved(host) }
+      endGenerations()
+      while let signal = signals.take() {
+        switch signal {
+        case SIGHUP: reload()
+        default: stop()
+        }
+      }
+    }
+  }
+
+  /// The first time running exchanges may finish, the second time nothing may.
+  private func stop() {
+    log.line(.info, isStopping ? "stopping_now" : "draining", [])
+    for inbox in shared.inboxes {
+      // A full inbox is being read.
+      while !inbox.post(isStopping ? .stop : .drain) { _ = usleep(1_000) }
+    }
+    isStopping = true
+  }
+
+  func logListening(_ listeners: [OpenListener]) {
+    for listener in listeners {
+      log.line(.info, "listening", [("listener", .text(listener.name)), ("address", .text(listener.socket.address))])
+    }
+  }
+
+  // MARK: Preparations
+
+  private static func workerCount(_ snapshot: Snapshot) -> Int {
+    switch snapshot.server.workers {
+    case .fixed(let count): return count
+    case .auto: return max(1, min(64, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))))
+    }
+  }
+
+  /// Every connection needs a descriptor: takes as many as the system allows; returns how many that are.
+  private static func raiseDescriptorLimit() -> Int {
+    var limit = rlimit()
+    guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return 1_024 }
+    limit.rlim_cur = limit.rlim_max
+    _ = setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+    _ = getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+    return Int(clamping: limit.rlim_cur)
+  }
+}
+
+/// How many workers still run.
+private final class RunningWorkers: Sendable {
+  private let count: Atomic<Int>
+  init(_ count: Int) { self.count = Atomic(count) }
+
+  var isEmpty: Bool { count.load(ordering: .acquiring) == 0 }
+
+  func leave() { count.subtract(1, ordering: .acquiringAndReleasing) }
+}
+
+/// What the resolver's threads have found out and the control thread has not seen yet.
+private final class ResolvedHosts: Sendable {
+  private let hosts = Locked<Set<String>>([])
+  private let log: Log
+  private let wake: Wake
+
+  init(log: Log, wake: Wake) {
+    self.log = log
+    self.wake = wake
+  }
+
+  @Sendable func changed(_ host: String, _ addresses: AddressSet) {
+    log.line(.info, "name_resolved", [("name", .text(host)), ("addresses", .text(addresses.text))])
+    hosts.withLock { _ = $0.insert(host) }
+    wake.signal()
+  }
+
+  @Sendable func failed(_ host: String, _ error: LookupError) {
+    log.line(.warn, "name_unresolved", [("name", .text(host)), ("reason", .text(error.text))])
+  }
+
+  func take() -> Set<String> {
+    hosts.withLock { hosts in
+      defer { hosts = [] }
+      return hosts
+    }
+  }
+}

@@ -1,0 +1,157 @@
+// One generation: everything of a configuration that the request path reads, compiled to rows without references, so
+// that looking something up never touches a reference count. Immutable; all workers read it, and its memory lives
+// until none of them uses it and the log has been written.
+
+/// A route as the driver needs it.
+struct RouteRow: BitwiseCopyable {
+  var name: StaticBytes
+  /// -1: a built-in endpoint.
+  var service: Int32
+  /// The row of `BuiltinTable`, when `service` is -1.
+  var builtin: Int32
+  var bodyBytesMax: UInt64
+  var toleratesFin: Bool
+  /// A request that found its idle connection dead is sent again even if its method is not idempotent.
+  var replaysOnStale: Bool
+}
+
+/// A listener as workers need it.
+struct ListenerRow: BitwiseCopyable {
+  /// -1: no listener of this generation has the place.
+  var fd: Int32 = -1
+  /// The first generation in which the place belongs to this socket.
+  var since: UInt32 = 0
+  var name = StaticBytes.empty
+}
+
+/// One generation of configuration, compiled. The control thread holds the one reference; workers hold what
+/// `GenerationBoard` counts.
+final class Generation {
+  let number: UInt32
+  /// Which of `GenerationBoard.places` it has while it lives.
+  let place: UInt8
+  let plan: GenerationPlan
+  /// When it was published, in wall nanoseconds.
+  let startWall = Clock.wallNow()
+  private let arena = Arena()
+  let rows: UnsafePointer<GenerationRows>
+
+  init(number: UInt32, place: UInt8, plan: GenerationPlan) {
+    self.number = number
+    self.place = place
+    self.plan = plan
+    rows = UnsafePointer(arena.copy([GenerationRows(plan, number: number, place: place, arena: arena)]))
+  }
+}
+
+/// What a configuration needs of the process before it can serve: sockets and handles that outlive generations.
+struct GenerationPlan {
+  let snapshot: Snapshot
+  let workers: Int
+  /// For the report of what the next one changes.
+  let resolved: SectionFields
+  /// By listener of the snapshot.
+  let listeners: [OpenListener]
+  /// By service of the snapshot.
+  let services: [StableName]
+  /// By endpoint, in the order of services and their endpoints.
+  let endpoints: [StableName]
+  /// By trust file of the snapshot, one for each worker.
+  let tlsContexts: [[TLSClientContext]]
+}
+
+/// A name with its handle.
+struct StableName {
+  let name: String
+  let handle: Handle
+}
+
+/// The rows; trivial to copy, valid as long as their `Generation`.
+struct GenerationRows: BitwiseCopyable {
+  let number: UInt32
+  let place: UInt8
+  let routes: RouteTable
+  let routeRows: UnsafePointer<RouteRow>
+  let services: ServiceTable
+  /// By place of `ListenerBoard`.
+  let listeners: UnsafePointer<ListenerRow>
+  /// By trust file and worker; the plan holds the references.
+  let tlsContexts: UnsafePointer<Unmanaged<TLSClientContext>>
+  let workers: Int
+  let trusted: UnsafePointer<CIDR>
+  let trustedCount: Int
+  let headLimits: HeadLimits
+  let headMilliseconds: UInt64
+  let idleMilliseconds: UInt64
+  let bodyMilliseconds: UInt64
+  let sendMilliseconds: UInt64
+  let drainMilliseconds: UInt64
+  let logsAccess: Bool
+
+  fileprivate init(_ plan: GenerationPlan, number: UInt32, place: UInt8, arena: Arena) {
+    let snapshot = plan.snapshot
+    self.number = number
+    self.place = place
+    routes = RouteCompiler.compile(snapshot.routes, listenerPlaces: plan.listeners.map(\.place), arena: arena)
+    services = ServiceTable.compile(
+      snapshot.services, handles: plan.services.map(\.handle), endpoints: plan.endpoints.map(\.handle), arena: arena)
+    routeRows = UnsafePointer(arena.copy(snapshot.routes.map { GenerationRows.row($0, arena) }))
+    var rows = [ListenerRow](repeating: ListenerRow(), count: ListenerBoard.places)
+    for listener in plan.listeners {
+      rows[Int(listener.place)] = ListenerRow(
+        fd: listener.socket.fd, since: listener.since, name: arena.text(listener.name))
+    }
+    listeners = UnsafePointer(arena.copy(rows))
+    workers = plan.workers
+    tlsContexts = UnsafePointer(arena.copy(plan.tlsContexts.flatMap { $0 }.map(Unmanaged.passUnretained)))
+    let blocks = snapshot.server.trusted.compactMap(GenerationRows.block)
+    trusted = UnsafePointer(arena.copy(blocks))
+    trustedCount = blocks.count
+    headLimits = HeadLimits(bytes: snapshot.limits.headBytesMax, fields: snapshot.limits.headFieldsMax)
+    headMilliseconds = UInt64(snapshot.server.headTimeoutMilliseconds)
+    idleMilliseconds = UInt64(snapshot.server.idleTimeoutMilliseconds)
+    bodyMilliseconds = UInt64(snapshot.server.bodyTimeoutMilliseconds)
+    sendMilliseconds = UInt64(snapshot.server.sendTimeoutMilliseconds)
+    drainMilliseconds = UInt64(snapshot.server.drainMilliseconds)
+    logsAccess = snapshot.log.access && snapshot.log.level >= .info
+  }
+
+  private static func row(_ route: Route, _ arena: Arena) -> RouteRow {
+    var row = RouteRow(
+      name: arena.text(route.name), service: -1, builtin: -1, bodyBytesMax: UInt64(route.bodyBytesMax),
+      toleratesFin: route.clientFin == .finish, replaysOnStale: route.replaysOnStale)
+    switch route.target {
+    case .service(let index): row.service = Int32(index)
+    case .builtin(let name): row.builtin = Int32(BuiltinName.allCases.firstIndex(of: name) ?? 0)
+    }
+    return row
+  }
+
+  private static func block(_ block: AddressBlock) -> CIDR? {
+    var address = SocketAddress()
+    address.isIPv6 = block.bytes.count == 16
+    withUnsafeMutableBytes(of: &address.words) { target in
+      for (index, byte) in block.bytes.enumerated() { target[index] = byte }
+    }
+    // An IPv4 client of an IPv6 socket is an IPv4 client here, so its block must be one too.
+    let isMapped = address.isIPv6 && block.bytes.starts(with: [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff])
+    if isMapped, block.prefixBits >= 96 {
+      address.words = (address.words.1 >> 32, 0)
+      address.isIPv6 = false
+      return CIDR(address: address, bits: block.prefixBits - 96)
+    }
+    return CIDR(address: address, bits: block.prefixBits)
+  }
+
+  /// How a worker opens TLS connections under the certificates of a trust file.
+  func tlsContext(trust: Int32, worker: Int) -> TLSClientContext {
+    tlsContexts[Int(trust) * workers + worker].takeUnretainedValue()
+  }
+
+  /// Whether a peer may speak for others.
+  @inline(__always)
+  func trusts(_ address: SocketAddress) -> Bool {
+    for index in 0..<trustedCount where trusted[index].contains(address) { return true }
+    return false
+  }
+}

@@ -1,0 +1,77 @@
+// What a worker is told from outside: a new generation is there, connections of other workers, changed addresses,
+// drain, stop.
+
+import Glibc
+
+extension Worker {
+  /// Goes on with the newest generation, if that is not this one. What runs goes on with its own.
+  @inline(__always)
+  func adoptNewest() {
+    let newest = shared.generations.newest
+    if newest != current { adopt(newest) }
+  }
+
+  private func adopt(_ next: UnsafePointer<GenerationRows>) {
+    leaveRemovedListeners(next)
+    use(next)
+    shared.control.signal()
+  }
+
+  func readInbox() {
+    inbox.acknowledge()
+    while let message = inbox.take() {
+      // Whoever sent this may have adopted a newer generation since this turn began.
+      adoptNewest()
+      switch message {
+      case .adopt(let fd, let listener, let generation, let address):
+        let row = rows.listeners[Int(listener)]
+        // The sender may also not have known that the listener is gone, or that its place has another owner.
+        take(fd, row.fd >= 0 && row.since <= generation ? listener : ListenerBoard.none, address)
+      case .resolved(let endpoint): endpoints.update(endpoint, shared.addresses.addresses(of: endpoint))
+      case .drain: startDrain()
+      case .stop: isStopped = true
+      }
+    }
+  }
+
+  /// No new connections; idle ones close, running exchanges finish until the deadline.
+  private func startDrain() {
+    if isDraining { return }
+    leaveListeners()
+    isDraining = true
+    drainDeadline = clock.milliseconds + rows.drainMilliseconds
+    acceptsAgainAt = TimerWheel.never
+    shared.stopAccepting()
+    forEachConnection { index, role in
+      switch role {
+      case .serverIdle: closeUnlessAsking(index)
+      case .clientIdle: closeConnection(index)
+      case .free, .serverHead, .serverExchange, .serverLingering, .clientConnecting, .clientHandshaking,
+        .clientExchange:
+        break
+      }
+    }
+  }
+
+  /// Whether a draining worker has nothing left to do, or no time.
+  func checkDrain() {
+    if !shared.isAnyAccepting, counters.value(.serverConnections, worker: index) == 0, exchanges.used == 0 {
+      isStopped = true
+      return
+    }
+    if clock.milliseconds < drainDeadline { return }
+    forEachConnection { index, role in
+      switch role {
+      case .serverExchange: drainEnded(index)
+      case .serverIdle, .serverHead, .serverLingering: closeConnection(index)
+      case .free, .clientConnecting, .clientHandshaking, .clientExchange, .clientIdle: break
+      }
+    }
+    isStopped = true
+  }
+
+  /// Calls `body` for every slot that was ever used.
+  func forEachConnection(_ body: (Int32, ConnectionRole) -> Void) {
+    for index in 0..<connections.everUsed { body(index, connections.slots[Int(index)].role) }
+  }
+}

@@ -1,0 +1,117 @@
+// Reload: a new generation is built beside the serving one and published with one pointer, or everything stays as it
+// is. And the end of old generations.
+
+import CLinux
+import Glibc
+
+extension ControlThread {
+  /// SIGHUP.
+  func reload() {
+    let start = Clock.monotonicNow()
+    if isStopping {
+      refuse("Edge is stopping")
+      return
+    }
+    let outcome = Loader.load(path: settings.path, options: settings.options)
+    guard let snapshot = outcome.snapshot, let resolved = outcome.resolved else {
+      reject(outcome)
+      return
+    }
+    if snapshot.contentHash == newest.plan.snapshot.contentHash {
+      log.line(.info, "reload_unchanged", [("generation", .number(Int(newest.number)))])
+      return
+    }
+    endGenerations()
+    let taken = Set(generations.map(\.place))
+    guard let place = (0..<UInt8(GenerationBoard.places)).first(where: { !taken.contains($0) }) else {
+      refuse("\(generations.count) generations are alive; wait until exchanges of the oldest have ended")
+      return
+    }
+    for diagnosis in outcome.diagnoses where diagnosis.severity == .warning {
+      log.line(.warn, "config_warning", [("message", .text(diagnosis.render()))])
+    }
+    do {
+      let next = try builder.build(snapshot, resolved: resolved, number: newest.number + 1, place: place)
+      var changes = ConfigDiff(from: newest.plan.resolved, to: resolved)
+      changes.compareTrust(newest.plan.snapshot, snapshot)
+      publish(next, snapshot)
+      report(changes, milliseconds: Int((Clock.monotonicNow() - start) / 1_000_000))
+    } catch {
+      fail(reason: error.message, errors: 1)
+    }
+  }
+
+  private func publish(_ next: Generation, _ snapshot: Snapshot) {
+    let known = Set(newest.plan.listeners.map(\.place))
+    generations.append(next)
+    shared.generations.publish(next.rows)
+    for inbox in shared.inboxes { inbox.wake() }
+    log.setLevel(snapshot.log.level)
+    _ = builder.published(next)
+    logListening(next.plan.listeners.filter { !known.contains($0.place) })
+  }
+
+  // MARK: What is said
+
+  private func report(_ changes: ConfigDiff, milliseconds: Int) {
+    var fields: [(StaticString, LogValue)] = [
+      ("generation", .number(Int(newest.number))), ("live", .number(generations.count)),
+      ("milliseconds", .number(milliseconds)),
+    ]
+    let lists: [(StaticString, [String])] = [
+      ("added", changes.added), ("removed", changes.removed), ("changed", changes.changed),
+      ("restart", changes.needsRestart),
+    ]
+    for (key, paths) in lists where !paths.isEmpty { fields.append((key, .text(paths.joined(separator: " ")))) }
+    log.line(.info, "reloaded", fields)
+  }
+
+  private func reject(_ outcome: LoadOutcome) {
+    let errors = outcome.diagnoses.filter { $0.severity == .error }
+    for error in errors { log.line(.error, "config_error", [("message", .text(error.render()))]) }
+    fail(reason: "\(settings.path) has errors", errors: errors.count)
+  }
+
+  private func fail(reason: String, errors: Int) {
+    log.line(
+      .error, "reload_failed",
+      [("generation", .number(Int(newest.number))), ("errors", .number(errors)), ("reason", .text(reason))])
+  }
+
+  private func refuse(_ reason: String) {
+    log.line(
+      .warn, "reload_refused", [("generation", .number(Int(newest.number))), ("reason", .text(reason))])
+  }
+
+  // MARK: The end of generations
+
+  /// Frees what no worker uses any more: every worker has adopted a newer generation, no exchange runs on it, and the
+  /// log has written the last record that points into it.
+  func endGenerations() {
+    for listener in builder.closeListeners(shared.generations.allAdopted) {
+      log.line(
+        .info, "listener_closed",
+        [("listener", .text(listener.name)), ("address", .text(listener.socket.address))])
+    }
+    let before = generations.count
+    for generation in generations.dropLast() where isUnused(generation) {
+      generations.removeAll { $0.number == generation.number }
+      logMarks[generation.number] = nil
+      builder.release(generation, newest: newest)
+      log.line(
+        .info, "generation_ended",
+        [("generation", .number(Int(generation.number))), ("live", .number(generations.count))])
+    }
+    // The allocator keeps what was freed in the middle of its arenas; a generation's worth goes back to the system.
+    if generations.count < before { _ = malloc_trim(0) }
+  }
+
+  private func isUnused(_ generation: Generation) -> Bool {
+    guard shared.generations.allAdopted(generation.number + 1), shared.generations.pins(generation.place) == 0 else {
+      return false
+    }
+    let marks = logMarks[generation.number] ?? log.published
+    logMarks[generation.number] = marks
+    return log.hasWritten(marks)
+  }
+}
