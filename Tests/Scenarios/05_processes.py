@@ -3,6 +3,7 @@
 import os
 import select
 import signal
+import subprocess
 
 from play import *
 
@@ -111,6 +112,26 @@ def nothing_of_the_sockets():
       edge.adopt(merged(config, {"listeners": {"third": {"bind": "127.0.0.1:0"}}}))
       check(["main", "inner", "third"])
       same(spawner_of(edge), pid, "the spawner after a reload")
+
+
+@play
+def without_standard_streams():
+  """an edge that is started without standard input and errors has a spawner that stays until it ends"""
+  with Folder(serving("http://127.0.0.1:1")) as folder:
+    line = ["sh", "-c", 'exec "$0" run --config routes.yaml <&- 2>&-', binary()]
+    with subprocess.Popen(line, cwd=folder.path, stdout=subprocess.PIPE, process_group=0) as process:
+      try:
+        while json.loads(process.stdout.readline())["event"] != "ready":
+          pass
+        found = children_of(process.pid)
+        same([name_of(pid) for pid in found], ["edge-spawner"], "names of the edge's children")
+        with Watched(found[0]) as watched:
+          watched.assert_running("before the edge")
+          process.terminate()
+          same(process.wait(DEADLINE), 0, "exit code")
+          watched.assert_ended("after the edge")
+      finally:
+        process.kill()
 
 
 @play

@@ -57,9 +57,10 @@ struct Spawner {
     }
     clearenv()
     _ = chdir("/")
+    // First, for its number is below 3 where Edge was started without standard input, output or errors.
+    if descriptor != 3 { _ = dup2(descriptor, 3) }
     let null = open("/dev/null", O_RDWR)
     for standard in 0..<Int32(3) { _ = dup2(null, standard) }
-    if descriptor != 3 { _ = dup2(descriptor, 3) }
     _ = edge_close_from(4)
   }
 
