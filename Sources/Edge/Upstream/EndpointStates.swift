@@ -2,6 +2,12 @@
 // service's round. Endpoints and services are named by stable handles (see StableNames), so a reload that leaves an
 // endpoint alone leaves its connections alone. One instance per worker; nobody else touches it.
 
+/// A failure that was logged, and until when it is not logged again.
+private struct Report: BitwiseCopyable {
+  var reason: UInt64 = 0
+  var until: UInt64 = 0
+}
+
 /// One endpoint of one worker.
 private struct EndpointState: BitwiseCopyable {
   /// Which owner of the place this is about; 0: none yet.
@@ -16,9 +22,8 @@ private struct EndpointState: BitwiseCopyable {
   var addresses: AddressSet
   /// Monotonic milliseconds until which an address is left out.
   var avoidedUntil: InlineArray<8, UInt64>
-  /// The failure that was logged last, and until when it is not logged again.
-  var reported: UInt64 = 0
-  var reportedUntil: UInt64 = 0
+  /// What was logged last: a place for each address, because each may fail for a reason of its own.
+  var reports = InlineArray<8, Report>(repeating: Report())
 }
 
 /// All endpoints of one worker.
@@ -114,12 +119,16 @@ struct EndpointStates {
       avoidedUntil: .init(repeating: 0))
   }
 
-  /// Replaces the addresses; connections to others go on.
+  /// Replaces the addresses; connections to others go on. One that failed lately and is still there stays left out.
   func update(_ endpoint: Handle, _ addresses: AddressSet) {
     let state = states + Int(endpoint.index)
     guard state.pointee.serial == endpoint.serial else { return }
+    let (before, avoidedUntil) = (state.pointee.addresses, state.pointee.avoidedUntil)
     state.pointee.addresses = addresses
     state.pointee.avoidedUntil = .init(repeating: 0)
+    for place in 0..<before.count where avoidedUntil[place] != 0 {
+      avoid(endpoint.index, before[place], until: avoidedUntil[place])
+    }
   }
 
   /// How many addresses an endpoint has.
@@ -153,9 +162,13 @@ struct EndpointStates {
   /// Whether a failure is worth a line: a reason that was just told is not.
   func mayReport(_ endpoint: Int32, reason: UInt64, now: UInt64) -> Bool {
     let state = states + Int(endpoint)
-    if state.pointee.reported == reason, now < state.pointee.reportedUntil { return false }
-    state.pointee.reported = reason
-    state.pointee.reportedUntil = now + Limits.reportMilliseconds
+    var oldest = 0
+    for place in state.pointee.reports.indices {
+      let report = state.pointee.reports[place]
+      if report.reason == reason, now < report.until { return false }
+      if report.until < state.pointee.reports[oldest].until { oldest = place }
+    }
+    state.pointee.reports[oldest] = Report(reason: reason, until: now + Limits.reportMilliseconds)
     return true
   }
 

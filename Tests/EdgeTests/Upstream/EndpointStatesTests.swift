@@ -67,4 +67,19 @@ struct EndpointStatesTests {
       }
     }
   }
+
+  @Test func eachAddressHasItsOwnConnections() throws {
+    let addresses = try ["10.0.0.1", "10.0.0.2"].map { try #require(SocketAddress(numeric: $0, port: 80)) }
+    for (order, index) in ([0, 4, 8, 12] as [Int32]).enumerated() {
+      slab.slots[Int(index)].address = addresses[order % 2]
+      #expect(pool.put(index, limit: 4, generation: 1))
+    }
+    var otherPort = addresses[0]
+    otherPort.port = 81
+    #expect(pool.take(0, otherPort) == -1)
+    #expect(pool.take(0, addresses[0]) == 8, "the youngest to that address, not the youngest of all")
+    #expect(!pool.put(8, limit: 3, generation: 1) && pool.put(8, limit: 4, generation: 1), "only one was taken")
+    #expect((0..<3).map { _ in pool.take(0, addresses[1]) } == [12, 4, -1])
+    #expect((0..<3).map { _ in pool.take(0, addresses[0]) } == [8, 0, -1])
+  }
 }
