@@ -33,7 +33,7 @@ final class GenerationBuilder {
   func build(
     _ snapshot: Snapshot, resolved: SectionFields, number: UInt32, place: UInt8
   ) throws(GenerationError) -> Generation {
-    try makeContexts(snapshot)
+    let contexts = try makeContexts(snapshot)
     let opened: [OpenListener]
     do { opened = try listeners.bind(snapshot.listeners, generation: number) } catch {
       throw GenerationError(message: error.message)
@@ -46,9 +46,10 @@ final class GenerationBuilder {
         message: "more than \(Limits.endpointsMax) endpoints or \(Limits.servicesMax) services in living generations")
     }
     lookUp(snapshot)
+    tlsContexts = contexts
     let plan = GenerationPlan(
       snapshot: snapshot, workers: workers, resolved: resolved, listeners: opened, services: claimed.services,
-      endpoints: claimed.endpoints, tlsContexts: snapshot.trustFiles.map { tlsContexts[$0.contentHash] ?? [] })
+      endpoints: claimed.endpoints, tlsContexts: snapshot.trustFiles.map { contexts[$0.contentHash] ?? [] })
     return Generation(number: number, place: place, plan: plan)
   }
 
@@ -66,7 +67,7 @@ final class GenerationBuilder {
     keepNames(newest.plan.snapshot)
   }
 
-  private func makeContexts(_ snapshot: Snapshot) throws(GenerationError) {
+  private func makeContexts(_ snapshot: Snapshot) throws(GenerationError) -> [UInt64: [TLSClientContext]] {
     var contexts: [UInt64: [TLSClientContext]] = [:]
     for file in snapshot.trustFiles where contexts[file.contentHash] == nil {
       if let known = tlsContexts[file.contentHash] {
@@ -81,7 +82,7 @@ final class GenerationBuilder {
       guard made.count == workers else { throw GenerationError(message: "no memory for TLS") }
       contexts[file.contentHash] = made
     }
-    tlsContexts = contexts
+    return contexts
   }
 
   /// What makes endpoints the same: connections verified against other certificates or for another name are not

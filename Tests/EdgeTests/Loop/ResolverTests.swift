@@ -113,7 +113,7 @@ private final class Desk: Sendable {
 }
 
 /// Whether the condition holds within the time a thread may need to end.
-private func eventually(_ condition: () -> Bool) -> Bool {
+func eventually(_ condition: () -> Bool) -> Bool {
   let deadline = Clock.monotonicNow() + 30_000_000_000
   while !condition() {
     if Clock.monotonicNow() > deadline { return false }
