@@ -81,4 +81,69 @@ struct LogTests {
     }
     #expect(next == [count, count, count])
   }
+
+  @Test func theLevelMayChange() throws {
+    let lines = try output(level: .warn) { log in
+      log.line(.info, "hidden")
+      log.line(.warn, "one")
+      log.setLevel(.debug)
+      log.line(.debug, "two")
+      log.setLevel(.error)
+      log.line(.warn, "hidden")
+      log.line(.error, "three")
+    }
+    #expect(try lines.map { try parsed($0)["event"] as? String } == ["one", "two", "three"])
+  }
+
+  @Test func everyLevelShowsItselfAndWhatIsWorse() throws {
+    for level in LogLevel.allCases {
+      let lines = try output(level: level) { log in
+        for severity in LogLevel.allCases { log.line(severity, "event") }
+      }
+      let shown = try lines.map { try #require(try parsed($0)["level"] as? String) }
+      #expect(shown == LogLevel.allCases.filter { $0 <= level }.map(\.rawValue))
+    }
+  }
+
+  private func publish(_ log: Log, worker: Int, _ count: Int) {
+    for _ in 0..<count {
+      guard let cell = log.ring(worker: worker).reserve() else {
+        Issue.record("no room")
+        return
+      }
+      cell.pointee = LogCell()
+      log.ring(worker: worker).publish()
+    }
+  }
+
+  @Test func whatIsPublishedIsWrittenSoonerOrLater() throws {
+    let lines = try output { log in
+      #expect(log.published == [0, 0] && log.hasWritten([0, 0]))
+      publish(log, worker: 1, 3)
+      let marks = log.published
+      #expect(marks == [0, 3])
+      log.wake()
+      #expect(eventually { log.hasWritten(marks) })
+      #expect(!log.hasWritten([0, 4]) && !log.hasWritten([1, 3]), "nothing of what has not been handed over")
+      publish(log, worker: 0, 1)
+      log.wake()
+      #expect(eventually { log.hasWritten([1, 3]) })
+    }
+    #expect(lines.count == 4)
+  }
+
+  /// The writer does not run: nothing is ever written.
+  @Test func whatIsNotReadIsNotWritten() throws {
+    let log = try #require(Log(workers: 2, level: .info, descriptor: -1))
+    publish(log, worker: 0, 2)
+    #expect(log.published == [2, 0])
+    #expect(log.hasWritten([0, 0]) && !log.hasWritten([1, 0]) && !log.hasWritten(log.published))
+    log.ring(worker: 0).consume()
+    #expect(log.hasWritten([1, 0]) && !log.hasWritten(log.published))
+    publish(log, worker: 1, 1)
+    log.ring(worker: 0).consume()
+    #expect(log.hasWritten([2, 0]) && !log.hasWritten([2, 1]), "every worker's records count")
+    log.ring(worker: 1).consume()
+    #expect(log.hasWritten(log.published))
+  }
 }
