@@ -22,7 +22,7 @@ test: ## runs everything that decides whether a change is right; PARTS="lint uni
 	@scripts/install.sh build test
 	@scripts/test.py test $(PARTS)
 
-dev: ## runs Edge and rebuilds or restarts it whenever a file changes
+dev: ## runs Edge, rebuilt whenever its code changes, reloaded whenever its configuration does
 	@scripts/install.sh build test
 	@exec scripts/dev.py $(CONFIG)
 

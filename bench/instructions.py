@@ -49,12 +49,14 @@ def one_run(rig_, name, requests, settings):
     """Starts the origin and the proxy under callgrind, sends exactly `requests`, ends both; the totals and the file."""
     folder = rig_.folder / f"{name}-{requests}"
     folder.mkdir()
-    profile = folder / "callgrind.out"
-    before = [rig.find_program("valgrind"), "--tool=callgrind", "--quiet", f"--callgrind-out-file={profile}"]
+    # Processes that the proxy forks write files of their own.
+    before = [rig.find_program("valgrind"), "--tool=callgrind", "--quiet",
+              f"--callgrind-out-file={folder}/callgrind.out.%p"]
     origin = rig_.origin("--expect-body")
     proxy = PROXIES[name](rig_, name, origin.port, before=before, single=True)
     try:
         proxy.start(START_SECONDS)
+        profile = folder / f"callgrind.out.{proxy.child.pid}"
         options = ["--requests", requests, "--connections", settings.connections, "--limit", settings.limit,
                    "--patience", 30, *(["--get"] if settings.get else [])]
         result = rig_.load(proxy.port, *options, seconds=settings.limit + 60)

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Keeps a development Edge running: rebuilds on a change of Swift, restarts on a change of the configuration.
+"""Keeps a development Edge running: rebuilds and restarts it when the code changes, reloads it when only the
+configuration does.
 
 Usage: scripts/dev.py [CONFIG]
 
@@ -19,7 +20,7 @@ POLL_SECONDS = 0.5
 STOP_SECONDS = 35  # the shipped drain time and a little
 
 CODE = ("Sources", "Package.swift")
-CONFIGURATION = ("conf.d", "policies", ".env")
+CONFIGURATION = ("conf.d", "policies", ".env")  # beside the main file
 ENDINGS = (".swift", ".h", ".c", ".modulemap", ".yaml", ".yml", ".lua", ".env")
 
 
@@ -54,12 +55,36 @@ class Edge:
     def __init__(self, config):
         self.config = config
         self.process = None
+        self.builds = 0  # how many have succeeded
+        self.running = 0  # which of them the process is
+
+    def build(self):
+        say("building")
+        if subprocess.run(BUILD, cwd=ROOT).returncode != 0:
+            say("the build failed; waiting for a change")
+            return
+        self.builds += 1
+        self.follow()
+
+    def follow(self):
+        """Brings the last build and the configuration into service; a wrong one leaves everything as it is."""
+        if self.builds == 0:
+            return
+        if subprocess.run([EDGE, "check", "--dev", "--config", self.config], cwd=ROOT).returncode != 0:
+            say("the configuration is refused; still running the old one" if self.alive() else "waiting for a change")
+        elif self.alive() and self.running == self.builds:
+            say("the configuration has changed: reloading")
+            self.process.send_signal(signal.SIGHUP)
+        else:
+            self.stop()
+            self.start()
 
     def start(self):
         self.process = subprocess.Popen([EDGE, "run", "--dev", "--config", self.config], cwd=ROOT)
+        self.running = self.builds
 
     def stop(self):
-        if self.process is None or self.process.poll() is not None:
+        if not self.alive():
             return
         # The first signal drains, the second ends at once.
         for name, seconds in (("TERM", STOP_SECONDS), ("TERM", 2), ("KILL", None)):
@@ -70,37 +95,25 @@ class Edge:
             except subprocess.TimeoutExpired:
                 pass
 
-    def replace(self):
-        """Starts anew when the configuration is right; otherwise the old one goes on."""
-        if subprocess.run([EDGE, "check", "--config", self.config], cwd=ROOT).returncode != 0:
-            say("the configuration is refused; still running the old one" if self.alive() else "waiting for a change")
-            return
-        self.stop()
-        self.start()
-
     def alive(self):
         return self.process is not None and self.process.poll() is None
 
 
 def main(arguments):
     config = arguments[0] if arguments else "routes.yaml"
-    configuration = (config, *CONFIGURATION)
+    configuration = (config, *(os.path.join(os.path.dirname(config), name) for name in CONFIGURATION))
     edge = Edge(config)
     code, settings = {}, {}
     reported = None
     try:
         while True:
             now_code, now_settings = stamps(CODE), stamps(configuration)
+            builds = edge.builds
             if now_code != code:
-                say("building")
-                if subprocess.run(BUILD, cwd=ROOT).returncode == 0:
-                    edge.replace()
-                else:
-                    say("the build failed; waiting for a change")
-            elif now_settings != settings:
-                say("configuration changed, restarting")
-                edge.replace()
-            elif not edge.alive() and edge.process is not None and edge.process is not reported:
+                edge.build()
+            if now_settings != settings and edge.builds == builds:
+                edge.follow()
+            if not edge.alive() and edge.process is not reported:
                 reported = edge.process
                 say(f"edge ended with code {reported.returncode}; waiting for a change")
             code, settings = now_code, now_settings
@@ -112,5 +125,7 @@ def main(arguments):
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    # A terminal that closes sends SIGHUP, which to Edge means something else.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
     sys.exit(main(sys.argv[1:]))
