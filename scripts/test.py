@@ -47,7 +47,7 @@ def parts(purpose):
             Part("address-build", ["swift", "build", *ASAN, "--product", "edge"], exit_code, 15),
             Part("address", SCENARIOS, last_line, 30, sanitized(ASAN_EDGE, "8")),
             Part("thread-build", ["swift", "build", *TSAN, "--product", "edge"], exit_code, 15),
-            Part("thread", SCENARIOS, last_line, 30, sanitized(TSAN_EDGE, "20")),
+            Part("thread", SCENARIOS, last_line, 30, sanitized(TSAN_EDGE, "30")),
         ]
     return [
         Part("lint", ["make", "--no-print-directory", "lint"], exit_code, 5),

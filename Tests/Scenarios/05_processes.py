@@ -212,3 +212,29 @@ def interrupt_to_the_group():
 def hang_up_to_the_group():
   """SIGHUP to the whole process group is a reload for the edge and nothing for the spawner"""
   signalled(signal.SIGHUP, "reload_unchanged")
+
+
+@play
+def every_process_signalled():
+  """a supervisor that sends SIGTERM, SIGINT and SIGHUP to every process ends the spawner only with the edge"""
+  with Edge(serving("http://127.0.0.1:1")) as edge:
+    pid = spawner_of(edge)
+    with Watched(pid) as watched:
+      for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        os.kill(pid, number)
+      edge.signal(signal.SIGHUP)
+      edge.wait_line(event="reload_unchanged")
+      watched.assert_running("before the edge")
+      edge.stop()
+      watched.assert_ended("after the edge")
+    same(edge.matching(event="spawner_ended"), [], "lines about the spawner")
+
+
+@play
+def killed_spawner():
+  """a spawner that is killed is told as an error, and the edge serves on"""
+  with Origin() as origin, Edge(serving(origin), loud=True) as edge, edge.client() as client:
+    os.kill(spawner_of(edge), signal.SIGKILL)
+    same(edge.wait_line(event="spawner_ended")["level"], "error")
+    same(client.get("/").status, 200)
+    same(edge.reload()["event"], "reload_unchanged")

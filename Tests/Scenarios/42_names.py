@@ -46,6 +46,20 @@ def reload(edge, config):
   edge.wait(lambda: len(edge.matching(event="reloaded")) > before, "no reload")
 
 
+def crowded(origin, count, labels, **changes):
+  """A configuration with so many endpoints under these names, 50 in each service; the first one is the origin."""
+  hosts = [f"http://{labels[at % len(labels)]}.test" for at in range(count)]
+  urls = [f"{host}:{origin.address[1] if at == 0 else 10_000 + at}" for at, host in enumerate(hosts)]
+  services = {f"s{at}": {"endpoints": urls[at * 50:at * 50 + 50]} for at in range(count // 50)}
+  routes = {f"r{at}": {"path": f"/{at}/*", "service": f"s{at}"} for at in range(count // 50)}
+  return serving(origin, **merged({"server": {"dns": {"refresh": "1s"}}, "services": services, "routes": routes},
+                                  changes))
+
+
+def threads(edge):
+  return len(os.listdir(f"/proc/{edge.process.pid}/task"))
+
+
 def lookups(names, count, name="app"):
   """Waits until a name has been looked up so many times more."""
   wanted = names.asked().count(f"{name}.test") + count
@@ -202,6 +216,46 @@ def vanished_name():
       edge.wait(lambda: len(edge.matching(event="name_unresolved")) == 2, "no second warning")
       same(len(edge.matching(event="name_resolved")), 1, "lines name_resolved")
       same(client.get("/").status, 200)
+
+
+@play
+def thousands_of_endpoints():
+  """5,000 endpoints under one name or a few are no hindrance: the edge starts, follows the names and stops"""
+  for labels in (["one"], ["one", "two", "three"]):
+    with pair() as (one, two), Names({f"{label}.test": [ONE] for label in labels}) as names:
+      # One endpoint of the first service can be connected to: the others refuse.
+      config = crowded(one, 5_000, labels, server={"workers": 2})
+      with Edge(config, names.environment) as edge, edge.client() as client:
+        for label in labels:
+          resolved(edge, label, ONE)
+        eventually(lambda: client.get("/0/").status == 200, "the service answers")
+        names.put(**{label: [TWO] for label in labels})
+        for label in labels:
+          resolved(edge, label, TWO)
+        eventually(lambda: client.get("/0/").status == 200 and two.requests, "a request to the new address")
+
+
+@play
+def names_that_change_at_the_end():
+  """names that change again and again while one worker has ended and another one drains do not keep the process"""
+  with Names({"many.test": [ONE]}) as names, Origin() as origin:
+    gate = origin.gate()
+    origin.script = held(gate, 6 * DEADLINE)
+    config = crowded(origin, 4_000, ["many"], server={"workers": 2, "drain": "10m"})
+    with Edge(config, names.environment) as edge, edge.client() as client:
+      stream = Stream(client, "/stream")
+      before = threads(edge)
+      edge.signal()
+      edge.wait_line(event="draining")
+      eventually(lambda: threads(edge) < before, "the worker without clients ends")
+      for address in (TWO, ONE, TWO):
+        known = len(edge.matching(event="name_resolved"))
+        names.put(many=[address])
+        edge.wait(lambda: len(edge.matching(event="name_resolved")) > known, f"the name stands for {address}")
+      gate.open()
+      stream.assert_whole()
+      client.close()
+      same(edge.wait_exit(), 0, "exit code")
 
 
 @play

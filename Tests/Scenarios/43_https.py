@@ -13,19 +13,6 @@ _VERSIONS = (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
 _CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
-def trusting(*origins, ca="ca", service=None, **config):
-  """A configuration whose service trusts an authority of the stage."""
-  return serving(*origins, service=merged({"tls": {"ca_file": certificate(ca)}}, service or {}), **config)
-
-
-@contextmanager
-def secured(script=None, *, tls="good", whole=True, lenient=False, **config):
-  """An origin that speaks TLS, an edge that trusts it and a client of the edge."""
-  with Origin(script, whole=whole, lenient=lenient, tls=tls) as origin:
-    with Edge(trusting(origin, **config)) as edge, edge.client() as client:
-      yield client, edge, origin
-
-
 def assert_refused(response, edge, reason=None, attempts=1):
   """503 because no endpoint could be trusted; the log says why."""
   assert_error(response, 503, "SERVICE_UNAVAILABLE")
@@ -384,6 +371,22 @@ def servers_that_leave():
   for leave, reason in ((Line.finish, "connection closed during the handshake"), (Line.reset, "reset by peer")):
     with secured(tls=TLS(greeting=b"", then=leave)) as (client, edge, origin):
       assert_refused(client.get("/"), edge, reason)
+
+
+@play
+def reasons_that_alternate():
+  """two reasons of one endpoint that come in turn are logged once each within ten seconds"""
+  def leave(line):
+    if line.number % 2:
+      line.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+    line.finish()
+  with secured(tls=TLS(greeting=b"", then=leave)) as (client, edge, origin):
+    for number in range(20):
+      same(client.get(f"/{number}").status, 503)
+    edge.stop()
+    lines = edge.matching(event="upstream_tls_failed")
+    same(sorted(line["reason"] for line in lines),
+         ["connection closed during the handshake", "the server does not speak TLS"], "reasons")
 
 
 @play

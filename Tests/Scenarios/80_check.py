@@ -137,6 +137,42 @@ def wrong_values():
 
 
 @play
+def password_in_an_endpoint():
+  """a user and password in an endpoint are not shown, and the caret stands where the endpoint begins"""
+  for url in ("http://alice:hunter2@a.test:80", "https://alice:hunter2@a.test", "http://hunter2@127.0.0.1:80"):
+    text = text_of(services={"app": {"endpoints": ["http://127.0.0.1:1", url, url]}})
+    code, found = checked(text)
+    same((code, found.count("no user or password")), (1, 2), f"exit code and errors of check for {url}: {found}")
+    holds("hunter2" not in found and "alice" not in found, f"the password of {url} is shown: {found}")
+    lines, rows = text.split("\n"), found.split("\n")
+    at = next(number for number, line in enumerate(lines) if url in line)
+    hidden = url.split("//")[1].split("@")[0]
+    first = lines[at].index(f'"{url}"')
+    for column in (first, lines[at].index(f'"{url}"', first + 1)):
+      place = f"routes.yaml:{at + 1}:{column + 1}: error: "
+      heads = [number for number, row in enumerate(rows) if row.startswith(place)]
+      same(len(heads), 1, f"errors at {place} in {found}")
+      excerpt, caret = rows[heads[0] + 1:heads[0] + 3]
+      same(excerpt.strip(), lines[at].replace(hidden, "*" * len(hidden)).strip(), "the line as it is shown")
+      indent = excerpt.index("endpoints") - lines[at].index("endpoints")
+      same(caret.index("^"), column + indent, f"place of the caret in {found}")
+
+
+@play
+def password_in_an_endpoint_that_is_wrong_otherwise():
+  """a password in an endpoint with a path, without a scheme or with odd letters in it is not shown, also in no hint"""
+  leaks = []
+  for url in ("http://alice:hunter2@a.test:80/path", "http://alice:hunter2@a.test?a=b", "alice:hunter2@a.test:80",
+              "http://alice:x@hunter2@a.test", "http://alice:x/hunter2@a.test", "http://alice:x hunter2@a.test",
+              "http:/alice:hunter2@a.test"):
+    code, found = checked(text_of(services={"app": {"endpoints": ["http://127.0.0.1:1", url]}}))
+    same(code, 1, f"exit code of check for {url}, which wrote {found}")
+    if "hunter2" in found:
+      leaks.append(found)
+  holds(not leaks, f"{len(leaks)} passwords are shown:\n{''.join(leaks)}")
+
+
+@play
 def dangling_names():
   """references to what does not exist are errors with the nearest name"""
   refused(text_of(routes={"all": {"service": "ap"}}), r"(?i)did you mean.*app")

@@ -137,6 +137,16 @@ def many_differences():
 
 
 @play
+def a_hundred_routes():
+  """a report names each of a hundred routes that come and go, however long their names"""
+  with pair() as (_, _, config), Edge(config) as edge:
+    more = {f"some_route_with_a_long_name_{at}": {"path": f"/area{at}", "service": "other"} for at in range(100)}
+    wanted = {f"routes.{name}" for name in more}
+    same(difference(edge.adopt(merged(config, {"routes": more}))), {"added": wanted})
+    same(difference(edge.adopt(config)), {"removed": wanted})
+
+
+@play
 def a_value_instead_of_a_default():
   """a key that replaces its default is a changed one, and so is one that is left to its default again"""
   with pair() as (_, _, config), Edge(config) as edge:
@@ -269,6 +279,25 @@ def restart_settings():
       with edge.client() as other:
         assert_taken(other, "/new", "one")
     same({line["worker"] for line in edge.exchanges(11)}, {0}, "workers")
+
+
+@play
+def a_restart_that_is_due():
+  """a setting that needs a restart is named by every reload while it differs from what runs, and not once set back"""
+  with pair(server={"var": "here/"}) as (_, _, config), Edge(config) as edge:
+    one = merged(config, {"server": {"workers": 2}})
+    same(difference(edge.adopt(one)), {"restart": {"server.workers"}})
+    for at in range(3):
+      line = edge.adopt(merged(one, {"routes": {"all": {"path": f"/{at}/*"}}}))
+      same(difference(line), {"restart": {"server.workers"}, "changed": {"routes.all.path"}})
+    both = merged(one, {"server": {"workers": 3, "var": "elsewhere/"}})
+    wanted = {"restart": {"server.workers", "server.var"}, "changed": {"routes.all.path"}}
+    same(difference(edge.adopt(both)), wanted)
+    one = merged(both, {"server": {"workers": 1}})
+    same(difference(edge.adopt(one)), {"restart": {"server.var"}})
+    same(difference(edge.adopt(config)), {})
+    line = edge.adopt(merged(config, {"routes": {"all": {"path": "/new"}}}))
+    same(difference(line), {"changed": {"routes.all.path"}})
 
 
 @play

@@ -163,6 +163,21 @@ def secrets_are_not_shown():
 
 
 @play
+def password_in_an_endpoint():
+  """a user and password in an endpoint are refused without being shown in the log"""
+  with running() as (edge, client):
+    url = "http://alice:hunter2@127.0.0.1:80"
+    text = assert_failed(edge, edge.reload(text_of(services={"app": {"endpoints": ["http://127.0.0.1:1", url]}})),
+                         "routes.yaml", r"no user or password", r"http://\*+@127\.0\.0\.1:80")
+    excerpt, caret = text.split("\n")[1:3]
+    same(caret.index("^"), excerpt.index('"http://*'), f"place of the caret in {text}")
+    assert_recovers(edge, client)
+    edge.stop()
+    for word in ("alice", "hunter2"):
+      holds(word not in json.dumps(edge.log), f"{[line for line in edge.log if word in json.dumps(line)]}")
+
+
+@play
 def environment_file_with_an_error():
   """an error in .env names its line and leaves the old generation serving"""
   with Edge(GOOD, files={".env": "PLAY_A=1\n"}, loud=True, options=["--dev"]) as edge, edge.client() as client:

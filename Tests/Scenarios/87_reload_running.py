@@ -1,5 +1,6 @@
 """SIGHUP while requests run: each ends on the generation it began on, and the next one uses the newest."""
 
+import signal
 from contextlib import ExitStack
 
 from play import *
@@ -344,6 +345,39 @@ def as_many_as_may_live():
       edge.wait(lambda: len(edge.matching(event="generation_ended")) == GENERATIONS, "all but the newest end")
       lines = {line["requestId"]: line["generation"] for line in edge.exchanges(GENERATIONS + 1)}
       same([lines[stream.id] for stream in running], list(range(1, GENERATIONS)), "generations of the streams")
+
+
+@play
+def log_that_nobody_reads():
+  """while nobody reads the log reloads go on until 64 generations are alive; the refusal says why, and ends with it"""
+  with Origin() as origin:
+    config = serving(origin)
+
+    def numbered_route(number):
+      return merged(config, {"routes": {"number": {"path": f"/{number}", "builtin": "health"}}})
+    with Edge(numbered_route(1)) as edge, edge.client() as client:
+      with edge.log_unread():
+        # More lines than the writer takes before it has to wait.
+        for _ in range(1000):
+          same(client.get("/health").status, 200)
+        for number in range(2, GENERATIONS + 1):
+          edge.folder.fill(numbered_route(number))
+          edge.signal(signal.SIGHUP)
+          eventually(lambda: client.get(f"/{number}").body != b"ok", f"generation {number} serves")
+        edge.folder.fill(numbered_route(GENERATIONS + 1))
+        # When the second signal is taken the first one has had its answer; the second may already find room.
+        for _ in range(2):
+          edge.signal(signal.SIGHUP)
+          edge.await_taken(signal.SIGHUP)
+        same(client.get("/health").status, 200, "the newest generation serves on")
+      edge.wait(lambda: len(edge.outcomes) == GENERATIONS + 1, "the log tells how every reload ended")
+      same([(line["event"], line["generation"]) for line in edge.outcomes[:GENERATIONS]],
+           [("reloaded", number) for number in range(2, GENERATIONS + 1)] + [("reload_refused", GENERATIONS)])
+      line = edge.outcomes[GENERATIONS - 1]
+      same(line["level"], "warn")
+      holds("log is not read" in line["reason"], f"reason {line['reason']!r}")
+      edge.wait_line(event="generation_ended", generation=GENERATIONS - 1)
+      same(edge.adopt(numbered_route("again"))["generation"], edge.outcomes[GENERATIONS]["generation"] + 1)
 
 
 @play

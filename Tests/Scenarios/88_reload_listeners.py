@@ -5,6 +5,7 @@ import socket
 from contextlib import ExitStack
 
 from play import *
+from stage.names import Names
 
 
 def text(address):
@@ -158,6 +159,116 @@ def requests_before_the_end():
         edge.adopt(more)
         edge.wait(lambda: len(edge.matching(event="listening", listener="inner")) == number + 2, "it listens again")
       same(len(origin.requests), 150, "requests at the service")
+
+
+@play
+def requests_in_the_queue():
+  """requests on connections that wait in the queue of a listener while it is removed are answered"""
+  with Origin() as origin:
+    config = serving(origin, server={"workers": 4})
+    more = merged(config, {"listeners": {"inner": {"bind": "127.0.0.1:0"}}})
+    with Edge(more) as edge:
+      for number in range(10):
+        with ExitStack() as stack:
+          with edge.frozen():
+            clients = [stack.enter_context(edge.client("inner")) for _ in range(200)]
+            for client in clients:
+              client.send(head("GET", f"/{number}"))
+            edge.folder.fill(config)
+            edge.signal(signal.SIGHUP)
+          edge.wait(lambda: len(edge.outcomes) == 2 * number + 1, "the reload ends")
+          same(edge.outcomes[-1]["event"], "reloaded")
+          statuses = [client.read_response().status for client in clients]
+          same({status: statuses.count(status) for status in statuses}, {200: 200}, f"statuses in round {number}")
+        edge.adopt(more)
+        edge.wait(lambda: len(edge.matching(event="listening", listener="inner")) == number + 2, "it listens again")
+      same(len(origin.requests), 2000, "requests at the service")
+
+
+@play
+def half_a_head_on_a_removed_one():
+  """a request whose head is half sent when its listener is removed gets 503 and the connection's end, never 404"""
+  with Origin() as origin:
+    config = serving(origin, routes={"inner": {"path": "/inner", "service": "app", "listeners": ["main"]}})
+    more = merged(config, {"listeners": {"inner": {"bind": "127.0.0.1:0"}},
+                           "routes": {"inner": {"listeners": ["main", "inner"]}}})
+    targets = ["/", "/health", "/inner"]
+    with Edge(more) as edge, ExitStack() as stack:
+      clients = {(target, used): stack.enter_context(edge.client("inner")) for target in targets for used in (0, 1)}
+      for (target, used), client in clients.items():
+        if used:
+          same(client.get("/").status, 200)
+        client.send(head("GET", f"{target}?{used}")[:-3])
+        client.await_read()
+      edge.adopt(config)
+      edge.wait_line(event="listener_closed", listener="inner")
+      for (target, used), client in clients.items():
+        client.assert_open()
+        client.send(head("GET", f"{target}?{used}")[-3:])
+        response = client.read_response()
+        assert_error(response, 503, "SERVICE_UNAVAILABLE")
+        same(response.fields.one("connection"), "close")
+        client.assert_closed()
+        line = edge.log_line(requestId=response.fields.one("x-request-id"))
+        same((line["status"], line["cause"], line["generation"]), (503, "refused", 2))
+      same(len(origin.requests), 3, "requests at the service")
+
+
+@play
+def removed_and_added_back():
+  """of two reloads right after each other the first removes a listener and the second adds it back: both succeed"""
+  with Names() as names, Origin() as origin:
+    address = fixed()
+    config = serving(origin, server={"workers": 16})
+    more = merged(config, listeners(inner=address))
+    with Edge(more, names.environment) as edge:
+      for turn in range(10):
+        name = f"slow{turn}"
+        names.put(**{name: ["hang"]})
+        # Read, and not yet served: it waits for a name.
+        edge.folder.fill(merged(config, {"services": {"slow": {"endpoints": [f"http://{name}.test:1"]}}}))
+        edge.signal(signal.SIGHUP)
+        eventually(lambda: f"{name}.test" in names.asked(), "the first reload waits")
+        edge.folder.fill(more)
+        edge.signal(signal.SIGHUP)
+        names.put(**{name: ["127.0.0.1"]})
+        edge.wait(lambda: len(edge.outcomes) == 2 * turn + 2, "both reloads end")
+        same([line["event"] for line in edge.outcomes[-2:]], ["reloaded"] * 2, f"turn {turn}: {edge.outcomes[-2:]}")
+        with Client(address) as client:
+          same(client.get("/").status, 200)
+      same(len(edge.matching(event="listener_closed")), 10, "times the listener was closed")
+
+
+@play
+def too_many_places():
+  """listeners that move and are more than 64 with the old ones fail the reload with that reason; fewer can move"""
+  def rows(ports):
+    return listeners(**{f"l{at}": ("127.0.0.1", port) for at, port in enumerate(ports)})
+  free = set()
+  while len(free) < 80:
+    free.add(free_port())
+  old, new = sorted(free)[:40], sorted(free)[40:]
+  with Origin() as origin:
+    config = serving(origin)
+    with Edge(merged(config, rows(old)), loud=True) as edge, edge.client() as client, edge.client("l0") as idle:
+      same((client.get("/").status, idle.get("/").status), (200, 200))
+      line = edge.reload(merged(config, rows(new)))
+      same((line["level"], line["event"], line["generation"]), ("error", "reload_failed", 1))
+      holds("listeners" in line["reason"] and "more than 64" in line["reason"], f"reason {line['reason']!r}")
+      same(edge.matching(event="config_error"), [], "config_error lines")
+      idle.assert_open()
+      same((client.get("/").status, idle.get("/").status), (200, 200))
+      for port in old:
+        with Client(("127.0.0.1", port)) as other:
+          same(other.get("/").status, 200)
+      for port in new:
+        assert_refused(("127.0.0.1", port))
+      # 41 and 20 are 61.
+      for ports in (new[:20] + old[20:], new):
+        same(edge.reload(merged(config, rows(ports)))["event"], "reloaded")
+        for port in ports:
+          with Client(("127.0.0.1", port)) as other:
+            same(other.get("/").status, 200)
 
 
 @play

@@ -36,6 +36,19 @@ def staged(script=None, *, whole=True, loud=False, lenient=False, **config):
         yield client, edge, origin
 
 
+def trusting(*origins, ca="ca", service=None, **config):
+  """A configuration whose service trusts an authority of the stage."""
+  return serving(*origins, service=merged({"tls": {"ca_file": certificate(ca)}}, service or {}), **config)
+
+
+@contextmanager
+def secured(script=None, *, tls="good", whole=True, lenient=False, **config):
+  """An origin that speaks TLS, an edge that trusts it and a client of the edge."""
+  with Origin(script, whole=whole, lenient=lenient, tls=tls) as origin:
+    with Edge(trusting(origin, **config)) as edge, edge.client() as client:
+      yield client, edge, origin
+
+
 ULID_LETTERS = frozenset("0123456789ABCDEFGHJKMNPQRSTVWXYZ")
 
 

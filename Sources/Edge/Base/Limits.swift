@@ -27,6 +27,9 @@ enum Limits {
   static let connectAttemptsMax = 3
   /// The longest request that is kept until its response begins, to be sent again if its connection was stale.
   static let replayBytes = 64 << 10
+  /// What a fetch may send, and what it may bring: the widest buffer of a pool.
+  static let fetchBodyBytesMax = 64 << 10
+  static let fetchAnswerBytesMax = BufferPool.largest
   /// How long an address that did not take a connection is left out while its name has others.
   static let avoidAddressMilliseconds: UInt64 = 10_000
   /// How long the same failure of an endpoint is not logged again.

@@ -10,6 +10,8 @@ enum RunCommand {
   ) { arguments in
     // First of all: what the spawner inherits is what this process has now.
     guard let spawner = Spawner.start() else { return refuse("no process or descriptors for the spawner") }
+    // Before any thread exists. A signal that comes while the configuration is read is not lost.
+    guard let signals = SignalSource() else { return refuse("out of file descriptors") }
     let options = LoadOptions(environment: Environment.current(), dev: arguments.has("--dev"))
     let outcome = Loader.load(path: arguments.configPath, options: options)
     for diagnosis in outcome.diagnoses where outcome.hasErrors || diagnosis.severity != .note {
@@ -18,8 +20,6 @@ enum RunCommand {
     guard let snapshot = outcome.snapshot, let resolved = outcome.resolved else {
       return refuse("\(arguments.configPath) has errors")
     }
-    // Before any thread exists.
-    guard let signals = SignalSource() else { return refuse("out of file descriptors") }
     do throws(StartError) {
       let settings = ControlSettings(
         path: arguments.configPath, options: options, builtins: AdminTable.builtins)

@@ -18,11 +18,17 @@ struct ConfigDiff: Equatable {
 
   init(from old: SectionFields, to new: SectionFields) { compare(old, new, "") }
 
+  /// Settings that need a restart differ from what runs, whatever the last reload said.
+  mutating func compareRestart(_ running: SectionFields, _ new: SectionFields) {
+    needsRestart = ConfigDiff(from: running, to: new).needsRestart
+  }
+
   /// Certificates are read through their path: the file may have changed where the path has not.
   mutating func compareTrust(_ old: Snapshot, _ new: Snapshot) {
+    let before = Dictionary(old.services.map { ($0.name, $0.trust) }, uniquingKeysWith: { first, _ in first })
     for service in new.services {
-      guard let before = old.services.first(where: { $0.name == service.name }), let left = before.trust,
-        let right = service.trust, old.trustFiles[left].contentHash != new.trustFiles[right].contentHash
+      guard let left = before[service.name] ?? nil, let right = service.trust,
+        old.trustFiles[left].contentHash != new.trustFiles[right].contentHash
       else { continue }
       let path = "services.\(service.name).tls.ca_file"
       if !changed.contains(path) { changed.append(path) }

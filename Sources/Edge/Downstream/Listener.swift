@@ -76,6 +76,10 @@ struct ListenerError: Error {
   let listener: String
   let address: String
   let error: Int32
+  /// In place of what the kernel would say.
+  var reason: String?
 
-  var message: String { "listener \(listener): cannot listen on \(address): \(Syscall.describe(error))" }
+  var message: String {
+    "listener \(listener): cannot listen on \(address): \(reason ?? Syscall.describe(error))"
+  }
 }

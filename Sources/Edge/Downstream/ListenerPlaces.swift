@@ -41,7 +41,9 @@ struct ListenerPlaces {
       }
       do throws(ListenerError) {
         guard let place = freePlace(besides: bound) else {
-          throw ListenerError(listener: listener.name, address: listener.address.text, error: EMFILE)
+          throw ListenerError(
+            listener: listener.name, address: listener.address.text, error: 0,
+            reason: "old and new listeners together are more than \(ListenerBoard.places); move some at a time")
         }
         bound.append(
           OpenListener(
@@ -79,6 +81,9 @@ struct ListenerPlaces {
     closing += removed.map { ($0, generation) }
     return removed
   }
+
+  /// Whether a removed socket is still open.
+  var isClosing: Bool { !closing.isEmpty }
 
   /// Closes removed sockets that no worker accepts from any more; returns them.
   mutating func closeRemoved(_ isAdopted: (UInt32) -> Bool) -> [OpenListener] {

@@ -6,7 +6,8 @@ struct Exchange: SlabSlot {
   var serial: UInt32
   var nextFree: Int32
   var machine: ExchangeMachine
-  /// The client's connection.
+  var origin: ExchangeOrigin
+  /// The client's connection; of a fetch the slot that holds its deadline.
   var server: Int32
   /// The connection to the service, or -1.
   var client: Int32
@@ -40,6 +41,8 @@ struct Exchange: SlabSlot {
   var wasReplayed: Bool
   /// The service takes no more of the request; what it answered is still read.
   var stoppedUpload: Bool
+  /// What the TLS connection had received when the request was sent on it.
+  var receivedBefore: UInt64
   /// Interim responses that were dropped.
   var interimResponses: UInt8
   var request: BodyReader
@@ -50,5 +53,16 @@ struct Exchange: SlabSlot {
   var bodyAllowance: UInt64
   /// The request as it will be sent, while no connection has taken it or while it may have to be sent again.
   var held: Buffer
+  /// Fetches: the ticket of whoever waits, retained.
+  var fetch: UnsafeMutableRawPointer?
+  /// Fetches: the answer's head as it came, then its content.
+  var answer: Buffer
+  var answerHeadCount: Int32
+  var answerBytesMax: Int32
+  /// The exchange that it is part of, and the list of those that are part of this one; -1: none.
+  var parent: Int32
+  var firstChild: Int32
+  var nextSibling: Int32
+  var previousSibling: Int32
   var record: ExchangeRecord
 }

@@ -10,7 +10,7 @@
 //   flushing ◀───────────────────┴─────────────────┘                         ▼
 //      │ flushed                                                          flushing
 //      ▼
-//    ended     (from every state: the client goes, the drain is over; wentStale leads from requesting and awaiting back
+//    ended     (from every state: the client goes, somebody stops it; wentStale leads from requesting and awaiting back
 //              to connecting)
 
 /// Where an exchange is.
@@ -223,15 +223,15 @@ struct ExchangeMachine: BitwiseCopyable, Equatable {
     }
   }
 
-  /// The worker stops and the time to finish is over.
-  mutating func drainEnded() -> ExchangeActions {
+  /// Somebody else ends it: the worker stops and the time to finish is over, a fetch is cancelled or too late.
+  mutating func stopped(_ cause: EndCause) -> ExchangeActions {
     switch state {
     case .connecting, .requesting, .awaiting, .duplex, .responding:
       state = .ended
-      return ExchangeActions(.closeUpstream, .cutDownstream, .finish, cause: .drain)
+      return ExchangeActions(.closeUpstream, .cutDownstream, .finish, cause: cause)
     case .deciding, .flushing:
       state = .ended
-      return ExchangeActions(.cutDownstream, .finish, cause: .drain)
+      return ExchangeActions(.cutDownstream, .finish, cause: cause)
     case .ended: return bug(#function)
     }
   }

@@ -20,12 +20,14 @@ enum ConnectionRole: UInt8 {
   case clientExchange
   /// Opened by Edge: kept for the next exchange.
   case clientIdle
+  /// No socket: stands where the client's connection would, for an exchange that no client asked for.
+  case fetchDeadline
 
   /// A client's connection, accepted by Edge.
   var isServer: Bool {
     switch self {
     case .serverIdle, .serverHead, .serverExchange, .serverLingering: true
-    case .free, .clientConnecting, .clientHandshaking, .clientExchange, .clientIdle: false
+    case .free, .clientConnecting, .clientHandshaking, .clientExchange, .clientIdle, .fetchDeadline: false
     }
   }
 }

@@ -4,11 +4,12 @@
 import Synchronization
 
 /// What a worker can be told.
-enum InboxMessage: BitwiseCopyable {
+enum InboxMessage: BitwiseCopyable, @unchecked Sendable {  // a ticket's reference goes with the message
   /// A connection that another worker accepted, while it served this generation.
   case adopt(fd: Int32, listener: UInt8, generation: UInt32, address: SocketAddress)
-  /// The addresses of an endpoint have changed.
-  case resolved(endpoint: Handle)
+  /// A `FetchTicket`, retained: the worker takes the reference.
+  case fetch(ticket: UnsafeMutableRawPointer)
+  case cancelFetch(ticket: UnsafeMutableRawPointer)
   /// Stop accepting, let running exchanges end, then stop.
   case drain
   /// Stop now.

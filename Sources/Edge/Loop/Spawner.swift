@@ -1,7 +1,7 @@
 // The spawner: a small process that is forked first of all, while this one has no threads, no configuration and no
 // secrets. It alone will start child processes (MCP servers), so that whatever they inherit is nothing of Edge: no
 // environment, no descriptors, no memory. It ends when Edge ends, however that happens, because then its end of the
-// socket pair is closed. It does not start programs yet; nothing is sent on the pair.
+// socket pair is closed. It does not start programs yet: one byte, that it is ready, is all that is sent on the pair.
 
 import CLinux
 import Glibc
@@ -15,19 +15,24 @@ struct Spawner {
   /// As `ps` shows it.
   static let processName = "edge-spawner"
 
-  /// Forks the spawner; nil when the system has no process or descriptors left. To be called before any thread exists.
+  /// Forks the spawner; nil when the system has no process or descriptors left. Returns when
+  /// the spawner has left everything of this process behind. To be called before any thread exists.
   static func start() -> Spawner? {
     var pair: [Int32] = [-1, -1]
     let type = Int32(SOCK_SEQPACKET.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
     guard socketpair(AF_UNIX, type, 0, &pair) == 0 else { return nil }
     let process = edge_fork()
     if process == 0 {
+      _ = close(pair[0])
       leaveEverything(keeping: pair[1])
+      // Now Edge may read what must not be inherited.
+      _ = send(3, "!", 1, Int32(MSG_NOSIGNAL))
       waitForEnd(of: 3)
       _exit(0)
     }
     _ = close(pair[1])
-    if process < 0 {
+    var byte: UInt8 = 0
+    guard process > 0, recv(pair[0], &byte, 1, 0) == 1 else {
       _ = close(pair[0])
       return nil
     }
@@ -45,8 +50,9 @@ struct Spawner {
 
   /// Keeps one descriptor, as number 3, and nothing else of the parent.
   private static func leaveEverything(keeping descriptor: Int32) {
-    // Signals to Edge's process group, such as Ctrl-C, are for Edge to answer.
+    // Ctrl-C and a supervisor that signals every process are for Edge to answer: it may need programs until its end.
     _ = setsid()
+    for request in [SIGTERM, SIGINT, SIGHUP] { _ = signal(request, SIG_IGN) }
     _ = processName.withCString { edge_prctl(PR_SET_NAME, UInt(bitPattern: $0)) }
     _ = edge_prctl(PR_SET_CHILD_SUBREAPER, 1)
     // Variables stay readable in /proc until they are overwritten.

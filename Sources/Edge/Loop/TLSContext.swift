@@ -116,7 +116,9 @@ final class TLSClientContext: Sendable {
       text[name.count] = 0
       guard let text = text.baseAddress, SSL_set_fd(stream, fd) == 1 else { return false }
       if isAddress { return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(stream), text) == 1 }
-      SSL_set_hostflags(stream, UInt32(X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS))
+      // A name stands among the alternative names or not at all: the common name is no name of a server (RFC 9110
+      // section 4.3.4).
+      SSL_set_hostflags(stream, UInt32(X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT))
       return SSL_set1_host(stream, text) == 1 && edge_SSL_set_tlsext_host_name(stream, text) == 1
     }
     guard isReady else {

@@ -102,11 +102,18 @@ struct TLSStream: BitwiseCopyable {
         return sent > 0 ? .bytes(sent) : .wouldBlock
       }
       let failure = failure(error)
-      markBroken()
-      return .failed(failure)
+      // A socket that takes nothing more may still hold the answer of a peer that has stopped reading.
+      if error != SSL_ERROR_SYSCALL { markBroken() }
+      return sent > 0 ? .bytes(sent) : .failed(failure)
     }
     return .bytes(sent)
   }
+
+  /// How much the peer has sent so far, records and all.
+  var receivedBytes: UInt64 { BIO_number_read(SSL_get_rbio(stream)) }
+
+  /// Bytes have come that no read has returned yet, be it only a part of a record.
+  var hasBuffered: Bool { SSL_has_pending(stream) == 1 }
 
   /// A read would bring something without a further event of the socket: bytes, the end, or a fault.
   var hasPending: Bool { SSL_pending(stream) > 0 || SSL_get_shutdown(stream) != 0 }

@@ -10,6 +10,7 @@ extension ByteWriter {
     append(jsonEscaped: text + RecordText.requestIDOffset, Int(record.requestIDCount))
     append("\",\"worker\":")
     append(decimal: UInt64(record.worker))
+    if record.origin != .client { append(originOf: record) }
     append(key: "listener", record.listener)
     append(",\"client\":\"")
     append(host: record.client)
@@ -37,6 +38,15 @@ extension ByteWriter {
     append(milliseconds: record.answered > record.sent ? record.answered - record.sent : 0)
     append(key: "generation", UInt64(record.generation))
     append("}\n")
+  }
+
+  /// Exchanges that no client asked for say what did; a child names the exchange that it is part of.
+  private mutating func append(originOf record: ExchangeRecord) {
+    append(key: "origin", StaticBytes(record.origin.name))
+    guard record.origin == .child else { return }
+    append(",\"parent\":\"")
+    append(record.parent)
+    append(byte: 0x22)
   }
 
   private mutating func append(key: StaticString, _ text: StaticBytes) {

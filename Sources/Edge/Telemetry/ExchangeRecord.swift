@@ -4,6 +4,9 @@
 /// What the access log tells about an exchange.
 struct ExchangeRecord: BitwiseCopyable {
   var id = ULID(high: 0, low: 0)
+  var origin = ExchangeOrigin.client
+  /// The exchange that a child is part of.
+  var parent = ULID(high: 0, low: 0)
   var client = SocketAddress()
   var listener = StaticBytes.empty
   var route = StaticBytes.empty

@@ -26,6 +26,9 @@ final class Log: Sendable {
   private let isEnding = Atomic<Bool>(false)
 
   private static let pendingBytesMax = 1 << 20
+  /// The longest line but those of exchanges, and the longest text in it; what is cut ends in an ellipsis.
+  private static let lineBytesMax = 64 << 10
+  fileprivate static let textBytesMax = 8 << 10
   private static let lookMilliseconds: Int32 = 10
 
   /// nil when the kernel refuses memory or a descriptor.
@@ -65,7 +68,7 @@ final class Log: Sendable {
   /// A line that belongs to no exchange. Not for the request path.
   func line(_ severity: LogLevel, _ event: StaticString, _ fields: [(StaticString, LogValue)] = []) {
     if severity.rank > level.load(ordering: .relaxed) { return }
-    withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 4_096) { area in
+    withUnsafeTemporaryAllocation(of: UInt8.self, capacity: Log.lineBytesMax) { area in
       guard let base = area.baseAddress else { return }
       // The end of the line has its place, whatever the fields take.
       let end: StaticString = "}\n"
@@ -199,7 +202,9 @@ extension ByteWriter {
       append(byte: 0x22)
       var copy = text
       copy.withUTF8 { bytes in
-        if let start = bytes.baseAddress { append(jsonEscaped: start, min(bytes.count, 1_024)) }
+        guard let start = bytes.baseAddress else { return }
+        append(jsonEscaped: start, min(bytes.count, Log.textBytesMax))
+        if bytes.count > Log.textBytesMax { append("…") }
       }
       append(byte: 0x22)
     }

@@ -21,6 +21,8 @@ enum EndCause: UInt8, CaseIterable {
   case upstreamCut
   /// No endpoint could be reached.
   case unavailable
+  /// The exchange it was for has ended, or nobody waits for it any more.
+  case cancelled
   /// Edge was stopped and the time to finish was over.
   case drain
   /// Edge itself was wrong.
@@ -38,6 +40,7 @@ enum EndCause: UInt8, CaseIterable {
     case .upstreamTimeout: "upstream_timeout"
     case .upstreamCut: "upstream_cut"
     case .unavailable: "unavailable"
+    case .cancelled: "cancelled"
     case .drain: "drain"
     case .internalError: "internal_error"
     }

@@ -26,6 +26,8 @@ struct EndpointRow: BitwiseCopyable {
   var port: UInt16
   /// `host:port` as configured, for the log.
   var name: StaticBytes
+  /// The host as a request names it: without the scheme's own port.
+  var authority: StaticBytes
   /// The row of the certificates that it is verified against.
   var trust: Int32
   /// TLS is spoken to it.
@@ -61,12 +63,13 @@ struct ServiceTable: BitwiseCopyable {
       for endpoint in service.endpoints {
         let address = endpoint.address
         let isAddress = SocketAddress(numeric: address.host, port: address.port) != nil
+        let isSecure = endpoint.scheme == .https
         // A certificate is for the name that was asked for.
         endpoints.append(
           EndpointRow(
             handle: endpointHandles[endpoints.count], port: address.port, name: arena.text(address.text),
-            trust: endpoint.scheme == .https ? Int32(service.trust ?? -1) : -1, isSecure: endpoint.scheme == .https,
-            peerName: arena.text(service.serverName ?? address.host),
+            authority: arena.text(endpoint.authority), trust: isSecure ? Int32(service.trust ?? -1) : -1,
+            isSecure: isSecure, peerName: arena.text(service.serverName ?? address.host),
             isPeerAddress: service.serverName == nil && isAddress))
       }
     }

@@ -28,10 +28,15 @@ extension Worker {
   /// Keeps a new connection, or hands it to a worker with clearly fewer: one that stays behind by more than a
   /// sixteenth.
   private func place(_ fd: Int32, _ listener: UInt8, _ address: SocketAddress) {
+    // During a reload a connection stays with a worker that knows its listener.
+    if shared.generations.newest != current {
+      keep(fd, listener, address)
+      return
+    }
     let mine = counters.value(.serverConnections, worker: index)
     var least = index
     var fewest = mine
-    for other in 0..<counters.workers where other != index {
+    for other in 0..<shared.workers where other != index {
       let theirs = counters.value(.serverConnections, worker: other)
       if theirs < fewest { (least, fewest) = (other, theirs) }
     }
@@ -45,6 +50,10 @@ extension Worker {
       }
       counters.addShared(-1, to: .serverConnections, worker: least)
     }
+    keep(fd, listener, address)
+  }
+
+  private func keep(_ fd: Int32, _ listener: UInt8, _ address: SocketAddress) {
     counters.addShared(1, to: .serverConnections, worker: index)
     take(fd, listener, address)
   }
@@ -139,8 +148,7 @@ extension Worker {
       switch ListenerSocket.accept(rows.listeners[place].fd) {
       case .connection(let fd, let address):
         Syscall.setNoDelay(fd)
-        counters.addShared(1, to: .serverConnections, worker: index)
-        take(fd, UInt8(place), address)
+        keep(fd, UInt8(place), address)
       case .skipped: continue
       case .none, .exhausted: return
       }

@@ -84,7 +84,9 @@ extension Worker {
     let connection = connections.slots + Int(slot.pointee.client)
     slot.pointee.stoppedUpload = true
     buffers.giveBack(&connection.pointee.output)
-    if connections.slots[Int(slot.pointee.server)].output.isEmpty { wheel.arm(slot.pointee.server, TimerWheel.never) }
+    if slot.pointee.origin == .client, connections.slots[Int(slot.pointee.server)].output.isEmpty {
+      wheel.arm(slot.pointee.server, TimerWheel.never)
+    }
     if slot.pointee.machine.state == .requesting { armHead(exchange) }
     connection.pointee.isReadable = true
     markReady(slot.pointee.client)
@@ -223,6 +225,7 @@ extension Worker {
   /// The response is on its way: a client that does not take it has a deadline.
   func armDownload(_ exchange: Int32) {
     let slot = exchanges.slots + Int(exchange)
+    if slot.pointee.origin != .client { return }
     let waits = !connections.slots[Int(slot.pointee.server)].output.isEmpty
     if waits {
       wheel.arm(slot.pointee.server, clock.milliseconds + rows(of: exchange).sendMilliseconds)
@@ -249,6 +252,7 @@ extension Worker {
       let slot = exchanges.slots + Int(exchange)
       let hasBegun = slot.pointee.machine.state == .duplex || slot.pointee.machine.state == .responding
       perform(exchange, slot.pointee.machine.timedOut(hasBegun ? .idle : .head))
+    case .fetchDeadline: perform(exchange, exchanges.slots[Int(exchange)].machine.stopped(.upstreamTimeout))
     case .free: break
     }
   }
@@ -267,11 +271,5 @@ extension Worker {
     counters.add(1, to: .runningExchanges, worker: self.index)
     exchanges.slots[Int(exchange)].keepsServer = false
     refuse(exchange, .requestTimeout, .clientTimeout)
-  }
-
-  /// The drain's time is over for an exchange.
-  func drainEnded(_ server: Int32) {
-    let exchange = connections.slots[Int(server)].exchange
-    perform(exchange, exchanges.slots[Int(exchange)].machine.drainEnded())
   }
 }

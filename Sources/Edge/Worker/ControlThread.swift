@@ -27,6 +27,8 @@ final class ControlThread {
   let log: Log
   let shared: WorkerShared
   let builder: GenerationBuilder
+  /// What the process was started with, and what it still has of settings that need a restart.
+  let started: SectionFields
   /// Those that live, oldest first; the last one is the newest.
   var generations: [Generation]
   var isStopping = false
@@ -39,6 +41,8 @@ final class ControlThread {
 
   /// How long the log's last lines may take.
   private static let logSecondsAtEnd = 1
+  /// How long a reload waits for the last one to be adopted everywhere.
+  static let adoptionMilliseconds = 200
   /// How often the log is asked how far it is, while that is all a generation waits for.
   private static let logLookMilliseconds: Int32 = 20
 
@@ -48,15 +52,18 @@ final class ControlThread {
   ) throws(StartError) {
     self.settings = settings
     self.spawner = spawner
+    started = resolved
     let workers = ControlThread.workerCount(snapshot)
+    // The control worker is one more.
+    let threads = workers + 1
     let descriptors = ControlThread.raiseDescriptorLimit()
     var inboxes: [Inbox] = []
-    for _ in 0..<workers {
+    for _ in 0..<threads {
       guard let inbox = Inbox() else { throw StartError(message: "out of file descriptors") }
       inboxes.append(inbox)
     }
     guard let wake = Wake() else { throw StartError(message: "out of file descriptors") }
-    guard let log = Log(workers: workers, level: snapshot.log.level, descriptor: 1) else {
+    guard let log = Log(workers: threads, level: snapshot.log.level, descriptor: 1) else {
       throw StartError(message: "no memory for the log")
     }
     self.log = log
@@ -64,13 +71,8 @@ final class ControlThread {
     let hosts = ResolvedHosts(log: log, wake: wake)
     resolvedHosts = hosts
     resolver = Resolver(deliver: hosts.changed, report: hosts.failed)
-    let book = AddressBook()
-    builder = GenerationBuilder(workers: workers, addresses: book, resolver: resolver) { [inboxes] endpoint in
-      for inbox in inboxes {
-        // A full inbox is being read.
-        while !inbox.post(.resolved(endpoint: endpoint)) { _ = usleep(1_000) }
-      }
-    }
+    let book = AddressBook(workers: threads)
+    builder = GenerationBuilder(workers: threads, addresses: book, resolver: resolver)
     let first: Generation
     do { first = try builder.build(snapshot, resolved: resolved, number: 1, place: 0) } catch {
       resolver.end()
@@ -79,8 +81,8 @@ final class ControlThread {
     _ = builder.published(first)
     generations = [first]
     shared = WorkerShared(
-      generations: GenerationBoard(workers: workers, first: first.rows), addresses: book, builtins: settings.builtins,
-      counters: Counters(workers: workers), log: log, inboxes: inboxes, control: wake,
+      generations: GenerationBoard(workers: threads, first: first.rows), addresses: book, builtins: settings.builtins,
+      counters: Counters(workers: threads), log: log, inboxes: inboxes, control: wake,
       connectionsPerWorker: max(256, min(descriptors, 1 << 18)))
   }
 
@@ -89,22 +91,27 @@ final class ControlThread {
 
   /// Serves until it is told to stop and all workers have. `ready` is called once clients are accepted.
   func run(signals: SignalSource, ready: () -> Void) throws(StartError) {
-    let writer: Thread
-    let threads: [Thread]
+    let writer: RunningThread
+    let threads: [RunningThread]
+    let control: RunningThread
     do {
-      writer = try Thread.start { [log] in log.run() }
-      threads = try startWorkers()
+      writer = try RunningThread.start { [log] in log.run() }
+      control = try startWorker(shared.workers)
+      threads = try (0..<shared.workers).map { index throws(ThreadError) in try startWorker(index) }
     } catch { throw StartError(message: error.message) }
     logListening(newest.plan.listeners)
     log.line(
       .info, "ready",
       [
-        ("workers", .number(shared.inboxes.count)), ("generation", .number(1)), ("pid", .number(Int(getpid()))),
+        ("workers", .number(shared.workers)), ("generation", .number(1)), ("pid", .number(Int(getpid()))),
         ("version", .text(Version.text.description)),
       ])
     ready()
     serve(signals)
     for thread in threads { thread.join() }
+    // Until now their work may have needed it.
+    post(.stop, to: shared.controlInbox)
+    control.join()
     resolver.end()
     log.line(.info, "stopped", shared.counters.summary)
     log.end()
@@ -112,22 +119,22 @@ final class ControlThread {
     writer.join(seconds: ControlThread.logSecondsAtEnd)
   }
 
-  private func startWorkers() throws(ThreadError) -> [Thread] {
-    var threads: [Thread] = []
-    for index in shared.inboxes.indices {
-      guard let worker = Worker(index: index, shared: shared) else {
-        throw ThreadError(message: "no memory or descriptors for worker \(index)")
-      }
-      // The worker leaves this thread for good.
-      nonisolated(unsafe) let owned = worker
-      threads.append(
-        try Thread.start { [running, shared] in
-          owned.run()
-          running.leave()
-          shared.control.signal()
-        })
+  private func startWorker(_ index: Int) throws(ThreadError) -> RunningThread {
+    guard let worker = Worker(index: index, shared: shared) else {
+      throw ThreadError(message: "no memory or descriptors for worker \(index)")
     }
-    return threads
+    // The worker leaves this thread for good.
+    nonisolated(unsafe) let owned = worker
+    return try RunningThread.start { [running, shared] in
+      owned.run()
+      if index < shared.workers { running.leave() }
+      shared.control.signal()
+    }
+  }
+
+  private func post(_ message: InboxMessage, to inbox: Inbox) {
+    // A full inbox is being read.
+    while !inbox.post(message) { _ = usleep(1_000) }
   }
 
   // MARK: The loop
@@ -144,9 +151,11 @@ final class ControlThread {
       if waits[2].revents != 0 {
         waits[2] = pollfd(fd: -1, events: 0, revents: 0)
         spawner.reap()
-        log.line(.error, "spawner_ended", [("reason", .text("no program can be started until Edge is restarted"))])
+        if !isStopping {
+          log.line(.error, "spawner_ended", [("reason", .text("no program can be started until Edge is restarted"))])
+        }
       }
-      for host in resolvedHosts.take() { builder.resolved(host) }
+      noteResolved()
       endGenerations()
       while let signal = signals.take() {
         switch signal {
@@ -157,13 +166,18 @@ final class ControlThread {
     }
   }
 
+  /// What the resolver has found out goes to the workers.
+  private func noteResolved() {
+    let hosts = resolvedHosts.take()
+    if hosts.isEmpty { return }
+    for host in hosts { builder.resolved(host) }
+    for inbox in shared.inboxes { inbox.wake() }
+  }
+
   /// The first time running exchanges may finish, the second time nothing may.
   private func stop() {
     log.line(.info, isStopping ? "stopping_now" : "draining", [])
-    for inbox in shared.inboxes {
-      // A full inbox is being read.
-      while !inbox.post(isStopping ? .stop : .drain) { _ = usleep(1_000) }
-    }
+    for inbox in shared.inboxes.dropLast() { post(isStopping ? .stop : .drain, to: inbox) }
     isStopping = true
   }
 

@@ -28,7 +28,7 @@ extension Worker {
     case .clientExchange: serveClient(index)
     case .clientIdle:
       if !isUsable(index) { closeConnection(index) }
-    case .free: break
+    case .free, .fetchDeadline: break
     }
   }
 
@@ -163,6 +163,10 @@ extension Worker {
       host: host.name, hostCount: host.nameCount, path: target.path, pathCount: target.pathCount, method: head.method,
       listener: listener)
     switch rows.routes.match(query) {
+    case .notFound where listener == ListenerBoard.none:
+      // It came by a listener that a reload has just removed: that nothing is served here is only true of this place.
+      discardEarlyBody(exchange, bytes, count, head.count)
+      refuse(exchange, .serviceUnavailable, .refused)
     case .notFound:
       discardEarlyBody(exchange, bytes, count, head.count)
       refuse(exchange, .notFound, .refused)
@@ -197,10 +201,8 @@ extension Worker {
   ) {
     let slot = exchanges.slots + Int(exchange)
     let row = rows.services.services[Int(service)]
-    slot.pointee.service = service
-    slot.pointee.record.service = row.name
+    aim(exchange, service)
     slot.pointee.isRepeatable = head.method.isIdempotent || rows.routeRows[Int(slot.pointee.route)].replaysOnStale
-    slot.pointee.nextEndpoint = endpoints.nextRound(service: row.id, count: row.endpointCount)
     switch head.framing {
     case .none, .untilClose: slot.pointee.requestFraming = .none
     case .length(let length): slot.pointee.requestFraming = .length(length)
@@ -210,7 +212,7 @@ extension Worker {
     withSender(exchange, host) { sender in
       writer.appendRequest(
         head, received, target: target, framing: slot.pointee.requestFraming, passing: row.passes, sender: sender,
-        authority: rows.services.endpoints[Int(row.firstEndpoint)].name)
+        authority: rows.services.endpoints[Int(row.firstEndpoint)].authority)
     }
     guard takeEarlyBody(exchange, bytes, count, head.count, &writer) else { return }
     if writer.overflowed {
@@ -220,6 +222,17 @@ extension Worker {
     }
     outgoingCount = writer.count
     perform(exchange, slot.pointee.machine.forward())
+  }
+
+  /// The exchange is for this service.
+  @inline(__always)
+  func aim(_ exchange: Int32, _ service: Int32) {
+    let slot = exchanges.slots + Int(exchange)
+    let row = rows.services.services[Int(service)]
+    slot.pointee.service = service
+    slot.pointee.record.service = row.name
+    slot.pointee.isRepeatable = slot.pointee.record.method.isIdempotent
+    slot.pointee.nextEndpoint = endpoints.nextRound(service: row.id, count: row.endpointCount)
   }
 
   /// The part of the body that came with the head goes behind the head; what follows the body waits for its turn.
@@ -400,6 +413,7 @@ extension Worker {
     let slot = exchanges.slots + Int(exchange)
     let client = slot.pointee.client
     let mayReplay = connections.slots[Int(client)].wasUsed && slot.pointee.isRepeatable
+    if let tls = connections.slots[Int(client)].tls { slot.pointee.receivedBefore = tls.receivedBytes }
     guard let block = slot.pointee.held.block else {
       guard send(client, outgoing, outgoingCount) else { return false }
       if mayReplay { hold(exchange, outgoing, outgoingCount) }

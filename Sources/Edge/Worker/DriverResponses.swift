@@ -37,8 +37,11 @@ extension Worker {
     switch read(client) {
     case .bytes(let read): count = read
     case .wouldBlock: return
-    case .ended, .failed:
-      answerMissing(exchange)
+    case .ended:
+      answerMissing(exchange, isWhole: true)
+      return
+    case .failed:
+      answerMissing(exchange, isWhole: false)
       return
     }
     if !connection.pointee.input.isEmpty {
@@ -52,12 +55,16 @@ extension Worker {
     parseResponse(exchange, bytes, count)
   }
 
-  /// The connection ended before a response. An idle connection may have been closed by the service just as the
-  /// request was sent: if nothing came back and the request may be repeated, it is, once, on a fresh connection.
-  private func answerMissing(_ exchange: Int32) {
+  /// The connection ended before a response, in order (`isWhole`) or not. An idle connection may have been closed by
+  /// the service just as the request was sent: if nothing came back and the request may be repeated, it is, once, on a
+  /// fresh connection.
+  private func answerMissing(_ exchange: Int32, isWhole: Bool) {
     let slot = exchanges.slots + Int(exchange)
     let connection = connections.slots + Int(slot.pointee.client)
-    let nothingCame = connection.pointee.input.isEmpty && slot.pointee.interimResponses == 0
+    // What came inside TLS before it ended in order was no answer; before a cut it may have been the start of one.
+    let received = connection.pointee.tls?.receivedBytes ?? slot.pointee.receivedBefore
+    let isRecordCut = connection.pointee.tls != nil && !isWhole && received != slot.pointee.receivedBefore
+    let nothingCame = connection.pointee.input.isEmpty && slot.pointee.interimResponses == 0 && !isRecordCut
     if slot.pointee.held.block != nil, nothingCame, !slot.pointee.wasReplayed {
       slot.pointee.wasReplayed = true
       slot.pointee.record.replays = 1
@@ -117,6 +124,10 @@ extension Worker {
     slot.pointee.record.status = head.status
     slot.pointee.keepsClient = head.keepAlive
     slot.pointee.response = BodyReader(head.framing)
+    if slot.pointee.origin != .client {
+      beginFetched(exchange, head, bytes, count)
+      return
+    }
     slot.pointee.responseFraming = framing(of: head, exchange)
     if slot.pointee.responseFraming == .untilClose || !slot.pointee.request.isEnded
       || isLeaving(slot.pointee.server)
@@ -200,6 +211,10 @@ extension Worker {
     }
     if piece.consumed < count { slot.pointee.keepsClient = false }
     slot.pointee.record.responseBytes += UInt64(piece.payload)
+    if slot.pointee.origin != .client {
+      if gather(exchange, piece.start, piece.count) { afterPiece(exchange) }
+      return
+    }
     guard send(slot.pointee.server, piece.start, piece.count) else {
       perform(exchange, slot.pointee.machine.clientLeft())
       return
@@ -225,7 +240,7 @@ extension Worker {
   }
 
   /// A piece is with the client's connection: is that all, does the service have more, must it wait?
-  private func afterPiece(_ exchange: Int32) {
+  func afterPiece(_ exchange: Int32) {
     let slot = exchanges.slots + Int(exchange)
     if slot.pointee.response.isEnded {
       responseEnded(exchange)
@@ -306,12 +321,12 @@ extension Worker {
   /// Writes the record and frees the slot; the client's connection goes on to its next request, or ends.
   func finish(_ exchange: Int32) {
     let slot = exchanges.slots + Int(exchange)
-    slot.pointee.record.end = clock.monotonic
-    pushRecord(exchange)
-    let generation = slot.pointee.generation
-    if shared.generations.unpin(generation, worker: index), generation != rows.place { shared.control.signal() }
-    counters.add(-1, to: .runningExchanges, worker: index)
-    counters.add(1, to: .exchanges, worker: index)
+    if slot.pointee.firstChild >= 0 { cancelChildren(exchange) }
+    if slot.pointee.origin != .client {
+      finishFetch(exchange)
+      return
+    }
+    closeRecord(exchange)
     let server = slot.pointee.server
     let keeps = slot.pointee.keepsServer && slot.pointee.request.isEnded && server >= 0 && !isLeaving(server)
     // Only a client that asked for the end, and whose request was read whole, sends nothing that would be answered
@@ -334,6 +349,18 @@ extension Worker {
     }
   }
 
+  /// The log gets the record, and the exchange uses its generation no more.
+  @inline(__always)
+  func closeRecord(_ exchange: Int32) {
+    let slot = exchanges.slots + Int(exchange)
+    slot.pointee.record.end = clock.monotonic
+    pushRecord(exchange)
+    let generation = slot.pointee.generation
+    if shared.generations.unpin(generation, worker: index), generation != rows.place { shared.control.signal() }
+    counters.add(-1, to: .runningExchanges, worker: index)
+    counters.add(1, to: .exchanges, worker: index)
+  }
+
   // MARK: Answers of Edge itself
 
   /// Refuses for a fault in what the client sent; the connection ends with the answer.
@@ -353,6 +380,10 @@ extension Worker {
     let row = code.row
     let detail = replyDetail
     replyDetail = ReplyDetail()
+    if exchanges.slots[Int(exchange)].origin != .client {
+      flushOrWait(exchange)
+      return
+    }
     let context = replyContext(exchange, allowed: detail.allowed)
     var body = ByteWriter(base: scratch, capacity: Limits.readBytes)
     body.appendErrorBody(row, message: detail.message ?? row.message, context)

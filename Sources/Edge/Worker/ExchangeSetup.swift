@@ -27,6 +27,7 @@ extension Worker {
     let slot = exchanges.slots + Int(exchange)
     let connection = connections.slots + Int(server)
     slot.pointee.machine = ExchangeMachine()
+    slot.pointee.origin = .client
     slot.pointee.server = server
     slot.pointee.client = -1
     slot.pointee.generation = rows.place
@@ -53,6 +54,7 @@ extension Worker {
     slot.pointee.responseFraming = .none
     slot.pointee.bodyAllowance = 0
     slot.pointee.held = .none
+    slot.pointee.firstChild = -1
     var record = ExchangeRecord()
     record.id = ULID(wall: clock.wall, random: &random)
     record.client = connection.pointee.address

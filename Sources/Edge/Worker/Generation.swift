@@ -31,8 +31,6 @@ final class Generation {
   /// Which of `GenerationBoard.places` it has while it lives.
   let place: UInt8
   let plan: GenerationPlan
-  /// When it was published, in wall nanoseconds.
-  let startWall = Clock.wallNow()
   private let arena = Arena()
   let rows: UnsafePointer<GenerationRows>
 
@@ -64,6 +62,8 @@ struct GenerationPlan {
 struct StableName {
   let name: String
   let handle: Handle
+  /// Endpoints: the host name or address in it.
+  var host = ""
 }
 
 /// The rows; trivial to copy, valid as long as their `Generation`.

@@ -16,17 +16,16 @@ final class GenerationBuilder {
   private var endpointsByHost: [String: Set<String>] = [:]
   /// Of the newest generation, by the content of the trust file: parsing the system's takes milliseconds.
   private var tlsContexts: [UInt64: [TLSClientContext]] = [:]
+  /// How often the newest generation wants names to be looked up.
+  private var refreshMilliseconds = 30_000
   private let workers: Int
   private let addresses: AddressBook
   private let resolver: Resolver
-  private let announce: (Handle) -> Void
 
-  /// `announce` tells the workers that the addresses of an endpoint have changed.
-  init(workers: Int, addresses: AddressBook, resolver: Resolver, announce: @escaping (Handle) -> Void) {
+  init(workers: Int, addresses: AddressBook, resolver: Resolver) {
     self.workers = workers
     self.addresses = addresses
     self.resolver = resolver
-    self.announce = announce
   }
 
   /// A generation that can be published at once. Host names that are new have been looked up, unless that takes long.
@@ -34,23 +33,34 @@ final class GenerationBuilder {
     _ snapshot: Snapshot, resolved: SectionFields, number: UInt32, place: UInt8
   ) throws(GenerationError) -> Generation {
     let contexts = try makeContexts(snapshot)
-    let opened: [OpenListener]
-    do { opened = try listeners.bind(snapshot.listeners, generation: number) } catch {
+    let known = Set(endpointsByHost.keys)
+    var claimed: (services: [StableName], endpoints: [StableName]) = ([], [])
+    do throws(GenerationError) {
+      guard claim(snapshot, &claimed) else {
+        throw GenerationError(
+          message: "more than \(Limits.endpointsMax) endpoints or \(Limits.servicesMax) services in living generations")
+      }
+      let refresh = snapshot.server.dnsRefreshMilliseconds
+      lookUp(Set(endpointsByHost.keys).subtracting(known), everyMilliseconds: refresh)
+      // Last, so that nobody connects who is then kept waiting.
+      let opened = try bind(snapshot, number)
+      tlsContexts = contexts
+      refreshMilliseconds = refresh
+      let plan = GenerationPlan(
+        snapshot: snapshot, workers: workers, resolved: resolved, listeners: opened, services: claimed.services,
+        endpoints: claimed.endpoints, tlsContexts: snapshot.trustFiles.map { contexts[$0.contentHash] ?? [] })
+      return Generation(number: number, place: place, plan: plan)
+    } catch {
+      release(services: claimed.services, endpoints: claimed.endpoints)
+      keepNames(everyMilliseconds: refreshMilliseconds)
+      throw error
+    }
+  }
+
+  private func bind(_ snapshot: Snapshot, _ number: UInt32) throws(GenerationError) -> [OpenListener] {
+    do { return try listeners.bind(snapshot.listeners, generation: number) } catch {
       throw GenerationError(message: error.message)
     }
-    var claimed: (services: [StableName], endpoints: [StableName]) = ([], [])
-    guard claim(snapshot, &claimed) else {
-      release(services: claimed.services, endpoints: claimed.endpoints)
-      listeners.abandon(opened)
-      throw GenerationError(
-        message: "more than \(Limits.endpointsMax) endpoints or \(Limits.servicesMax) services in living generations")
-    }
-    lookUp(snapshot)
-    tlsContexts = contexts
-    let plan = GenerationPlan(
-      snapshot: snapshot, workers: workers, resolved: resolved, listeners: opened, services: claimed.services,
-      endpoints: claimed.endpoints, tlsContexts: snapshot.trustFiles.map { contexts[$0.contentHash] ?? [] })
-    return Generation(number: number, place: place, plan: plan)
   }
 
   /// The generation is published; returns the listeners that it has removed.
@@ -58,13 +68,16 @@ final class GenerationBuilder {
     listeners.keep(generation.plan.listeners, generation: generation.number)
   }
 
+  /// Whether a removed listener still waits for workers to leave it.
+  var isClosingListeners: Bool { listeners.isClosing }
+
   /// Closes removed listeners that no worker accepts from any more.
   func closeListeners(_ isAdopted: (UInt32) -> Bool) -> [OpenListener] { listeners.closeRemoved(isAdopted) }
 
   /// The generation has ended: what only it used is free again.
-  func release(_ generation: Generation, newest: Generation) {
+  func release(_ generation: Generation) {
     release(services: generation.plan.services, endpoints: generation.plan.endpoints)
-    keepNames(newest.plan.snapshot)
+    keepNames(everyMilliseconds: refreshMilliseconds)
   }
 
   private func makeContexts(_ snapshot: Snapshot) throws(GenerationError) -> [UInt64: [TLSClientContext]] {
@@ -100,14 +113,13 @@ final class GenerationBuilder {
       guard let handle = serviceNames.claim(service.name) else { return false }
       claimed.services.append(StableName(name: service.name, handle: handle))
       for endpoint in service.endpoints {
-        let name = name(of: endpoint, service, snapshot)
+        let (name, host) = (name(of: endpoint, service, snapshot), endpoint.address.host)
         guard let handle = endpointNames.claim(name) else { return false }
-        claimed.endpoints.append(StableName(name: name, handle: handle))
-        let address = endpoint.address
-        if let numeric = SocketAddress(numeric: address.host, port: address.port) {
+        claimed.endpoints.append(StableName(name: name, handle: handle, host: host))
+        if let numeric = SocketAddress(numeric: host, port: endpoint.address.port) {
           addresses.write(handle, AddressSet([numeric]))
         } else {
-          endpointsByHost[address.host, default: []].insert(name)
+          endpointsByHost[host, default: []].insert(name)
         }
       }
     }
@@ -118,32 +130,29 @@ final class GenerationBuilder {
     for service in services { serviceNames.release(service.name) }
     for endpoint in endpoints where endpointNames.release(endpoint.name) {
       addresses.remove(endpoint.handle)
-      for host in endpointsByHost.keys { endpointsByHost[host]?.remove(endpoint.name) }
+      endpointsByHost[endpoint.host]?.remove(endpoint.name)
+      if endpointsByHost[endpoint.host]?.isEmpty ?? false { endpointsByHost[endpoint.host] = nil }
     }
-    endpointsByHost = endpointsByHost.filter { !$0.value.isEmpty }
   }
 
   // MARK: Names
 
-  private func keepNames(_ newest: Snapshot) {
-    resolver.keep(Set(endpointsByHost.keys), everyMilliseconds: newest.server.dnsRefreshMilliseconds)
+  private func keepNames(everyMilliseconds: Int) {
+    resolver.keep(Set(endpointsByHost.keys), everyMilliseconds: everyMilliseconds)
   }
 
-  private func lookUp(_ snapshot: Snapshot) {
-    keepNames(snapshot)
-    let names = Set(endpointsByHost.keys)
-    if names.isEmpty { return }
-    resolver.wait(for: names, milliseconds: Limits.resolveWaitMilliseconds)
-    for name in names { resolved(name) }
+  /// Waits a while for names that no living generation has. Endpoints may be new where their names are not.
+  private func lookUp(_ names: Set<String>, everyMilliseconds: Int) {
+    keepNames(everyMilliseconds: everyMilliseconds)
+    if !names.isEmpty { resolver.wait(for: names, milliseconds: Limits.resolveWaitMilliseconds) }
+    for name in endpointsByHost.keys { resolved(name) }
   }
 
-  /// The resolver knows something of a host name: whoever connects to it is told, if that is news.
+  /// The resolver knows something of a host name: it is written down for all that connect to it.
   func resolved(_ host: String) {
     guard let found = resolver.addresses(of: host) else { return }
     for name in endpointsByHost[host] ?? [] {
-      guard let handle = endpointNames[name], addresses.addresses(of: handle) != found else { continue }
-      addresses.write(handle, found)
-      announce(handle)
+      if let handle = endpointNames[name] { addresses.write(handle, found) }
     }
   }
 }

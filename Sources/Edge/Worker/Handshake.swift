@@ -27,8 +27,9 @@ extension Worker {
     guard let tls = connection.pointee.tls else { return }
     switch tls.handshake() {
     case .done:
-      // What came behind the handshake is read when it is asked for.
+      // What came together with the handshake's end has no event of its own.
       connection.pointee.isReadable = true
+      if tls.hasBuffered { markReady(index) }
       useConnection(index)
     case .wantsRead: connection.pointee.isReadable = false
     case .wantsWrite: connection.pointee.isWritable = false

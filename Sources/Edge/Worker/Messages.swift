@@ -7,11 +7,15 @@ extension Worker {
   /// Goes on with the newest generation, if that is not this one. What runs goes on with its own.
   @inline(__always)
   func adoptNewest() {
-    let newest = shared.generations.newest
-    if newest != current { adopt(newest) }
+    if shared.generations.newest != current { adopt() }
   }
 
-  private func adopt(_ next: UnsafePointer<GenerationRows>) {
+  private func adopt() {
+    // What others have handed over so far came by listeners that this generation still has.
+    takeMessages()
+    let next = shared.generations.newest
+    // One of the messages may have led here already.
+    if next == current { return }
     leaveRemovedListeners(next)
     use(next)
     shared.control.signal()
@@ -19,15 +23,22 @@ extension Worker {
 
   func readInbox() {
     inbox.acknowledge()
+    // A change has no message but a wake-up: however many there are, none is lost to a full inbox.
+    for change in shared.addresses.unseen(by: index) { endpoints.update(change.endpoint, change.addresses) }
+    takeMessages()
+  }
+
+  private func takeMessages() {
     while let message = inbox.take() {
-      // Whoever sent this may have adopted a newer generation since this turn began.
-      adoptNewest()
       switch message {
       case .adopt(let fd, let listener, let generation, let address):
+        // The sender may have adopted a newer generation since this turn began.
+        if generation > rows.number { adoptNewest() }
         let row = rows.listeners[Int(listener)]
         // The sender may also not have known that the listener is gone, or that its place has another owner.
         take(fd, row.fd >= 0 && row.since <= generation ? listener : ListenerBoard.none, address)
-      case .resolved(let endpoint): endpoints.update(endpoint, shared.addresses.addresses(of: endpoint))
+      case .fetch(let ticket): startFetch(ticket)
+      case .cancelFetch(let ticket): cancelFetch(ticket)
       case .drain: startDrain()
       case .stop: isStopped = true
       }
@@ -47,7 +58,7 @@ extension Worker {
       case .serverIdle: closeUnlessAsking(index)
       case .clientIdle: closeConnection(index)
       case .free, .serverHead, .serverExchange, .serverLingering, .clientConnecting, .clientHandshaking,
-        .clientExchange:
+        .clientExchange, .fetchDeadline:
         break
       }
     }
@@ -62,7 +73,9 @@ extension Worker {
     if clock.milliseconds < drainDeadline { return }
     forEachConnection { index, role in
       switch role {
-      case .serverExchange: drainEnded(index)
+      case .serverExchange, .fetchDeadline:
+        let exchange = connections.slots[Int(index)].exchange
+        perform(exchange, exchanges.slots[Int(exchange)].machine.stopped(.drain))
       case .serverIdle, .serverHead, .serverLingering: closeConnection(index)
       case .free, .clientConnecting, .clientHandshaking, .clientExchange, .clientIdle: break
       }

@@ -21,10 +21,13 @@ extension ControlThread {
       log.line(.info, "reload_unchanged", [("generation", .number(Int(newest.number)))])
       return
     }
-    endGenerations()
+    finishLastReload()
     let taken = Set(generations.map(\.place))
     guard let place = (0..<UInt8(GenerationBoard.places)).first(where: { !taken.contains($0) }) else {
-      refuse("\(generations.count) generations are alive; wait until exchanges of the oldest have ended")
+      refuse(
+        logMarks.isEmpty
+          ? "\(generations.count) generations are alive; wait until exchanges of the oldest have ended"
+          : "\(generations.count) generations are alive, some only because the log is not read")
       return
     }
     for diagnosis in outcome.diagnoses where diagnosis.severity == .warning {
@@ -34,11 +37,27 @@ extension ControlThread {
       let next = try builder.build(snapshot, resolved: resolved, number: newest.number + 1, place: place)
       var changes = ConfigDiff(from: newest.plan.resolved, to: resolved)
       changes.compareTrust(newest.plan.snapshot, snapshot)
+      changes.compareRestart(started, resolved)
       publish(next, snapshot)
       report(changes, milliseconds: Int((Clock.monotonicNow() - start) / 1_000_000))
     } catch {
       fail(reason: error.message, errors: 1)
     }
+  }
+
+  /// Every worker adopts a generation within a turn. A listener that the last reload removed may be wanted again now,
+  /// and until all have left it its address is in use.
+  private func finishLastReload() {
+    endGenerations()
+    let deadline = Clock.monotonicNow() + UInt64(ControlThread.adoptionMilliseconds) * 1_000_000
+    while builder.isClosingListeners, Clock.monotonicNow() < deadline {
+      var wait = pollfd(fd: shared.control.descriptor, events: Int16(POLLIN), revents: 0)
+      _ = poll(&wait, 1, Int32(ControlThread.adoptionMilliseconds))
+      shared.control.acknowledge()
+      endGenerations()
+    }
+    // The wake-up may have been for something else, too.
+    shared.control.signal()
   }
 
   private func publish(_ next: Generation, _ snapshot: Snapshot) {
@@ -97,7 +116,7 @@ extension ControlThread {
     for generation in generations.dropLast() where isUnused(generation) {
       generations.removeAll { $0.number == generation.number }
       logMarks[generation.number] = nil
-      builder.release(generation, newest: newest)
+      builder.release(generation)
       log.line(
         .info, "generation_ended",
         [("generation", .number(Int(generation.number))), ("live", .number(generations.count))])

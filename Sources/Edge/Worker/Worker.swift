@@ -14,6 +14,7 @@ final class WorkerShared: Sendable {
   let builtins: BuiltinTable
   let counters: Counters
   let log: Log
+  /// Of the workers, then of the control worker.
   let inboxes: [Inbox]
   /// Makes the control thread look for generations that have ended.
   let control: Wake
@@ -34,8 +35,14 @@ final class WorkerShared: Sendable {
     self.inboxes = inboxes
     self.control = control
     self.connectionsPerWorker = connectionsPerWorker
-    accepting = Atomic(inboxes.count)
+    accepting = Atomic(inboxes.count - 1)
   }
+
+  /// Workers that serve clients. The control worker is one more of the same kind, with the next index: it has no
+  /// clients and does what belongs to none of them.
+  var workers: Int { inboxes.count - 1 }
+
+  var controlInbox: Inbox { inboxes[workers] }
 
   /// A worker accepts no more.
   func stopAccepting() {
@@ -174,6 +181,7 @@ final class Worker {
       expireTimers()
       if isDraining { checkDrain() }
     }
+    stopFetches()
   }
 
   private func waitMilliseconds() -> Int32 {
@@ -244,6 +252,19 @@ final class Worker {
   /// A slot for a socket, registered with the poller; -1 when there is no slot. The caller still owns the socket
   /// then.
   func open(_ fd: Int32, role: ConnectionRole) -> Int32 {
+    let taken = takeSlot(fd, role: role)
+    if taken < 0 { return -1 }
+    let slot = connections.slots + Int(taken)
+    guard poller.addConnection(fd, tag: Handle(index: taken, serial: slot.pointee.serial).bits) else {
+      slot.pointee.role = .free
+      connections.give(taken)
+      return -1
+    }
+    return taken
+  }
+
+  /// A fresh slot that the poller does not know; -1 when there is none.
+  func takeSlot(_ fd: Int32, role: ConnectionRole) -> Int32 {
     let taken = connections.take()
     if taken < 0 { return -1 }
     let slot = connections.slots + Int(taken)
@@ -264,11 +285,6 @@ final class Worker {
     slot.pointee.lingered = 0
     slot.pointee.tls = nil
     wheel.reset(taken)
-    guard poller.addConnection(fd, tag: Handle(index: taken, serial: slot.pointee.serial).bits) else {
-      slot.pointee.role = .free
-      connections.give(taken)
-      return -1
-    }
     return taken
   }
 
@@ -279,10 +295,10 @@ final class Worker {
     case .serverIdle, .serverHead, .serverExchange, .serverLingering:
       counters.addShared(-1, to: .serverConnections, worker: self.index)
     case .clientIdle: endpoints.remove(index)
-    case .clientConnecting, .clientHandshaking, .clientExchange, .free: break
+    case .clientConnecting, .clientHandshaking, .clientExchange, .fetchDeadline, .free: break
     }
     if let tls = slot.pointee.tls { tls.close() }
-    _ = close(slot.pointee.fd)
+    if slot.pointee.fd >= 0 { _ = close(slot.pointee.fd) }
     buffers.giveBack(&slot.pointee.input)
     buffers.giveBack(&slot.pointee.output)
     wheel.remove(index)
@@ -329,7 +345,7 @@ final class Worker {
         closeConnection(idle)
       }
     }
-    if !isDraining { joinListeners() }
+    if !isDraining, index < shared.workers { joinListeners() }
     shared.generations.adopted(next.pointee.number, worker: index)
   }
 

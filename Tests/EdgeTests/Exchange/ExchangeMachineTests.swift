@@ -5,14 +5,15 @@ import Testing
 /// An event of the machine with its arguments.
 private enum Event: Equatable, CustomStringConvertible {
   case forward, replied, refused, connected(Bool), connectFailed(Bool), requestEnded, responseBegan, responseEnded(Bool)
-  case flushed, upstreamFailed, wentStale, requestBroken(ErrorCode), clientLeft, timedOut(ExchangeTimer), drainEnded
+  case flushed, upstreamFailed, wentStale, requestBroken(ErrorCode), clientLeft, timedOut(ExchangeTimer)
+  case stopped(EndCause)
 
   static let all: [Event] =
     [
       .forward, .replied, .refused, .connected(false), .connected(true), .connectFailed(true), .connectFailed(false),
       .requestEnded, .responseBegan, .responseEnded(false), .responseEnded(true), .flushed, .upstreamFailed, .wentStale,
       .requestBroken(.invalidRequest), .requestBroken(.messageTooLarge), .clientLeft,
-    ] + ExchangeTimer.allCases.map { .timedOut($0) } + [.drainEnded]
+    ] + ExchangeTimer.allCases.map { .timedOut($0) } + [.stopped(.drain), .stopped(.cancelled)]
 
   func tell(_ machine: inout ExchangeMachine) -> ExchangeActions {
     switch self {
@@ -31,7 +32,7 @@ private enum Event: Equatable, CustomStringConvertible {
       machine.requestBroken(error, error == .messageTooLarge ? .refused : .clientError)
     case .clientLeft: machine.clientLeft()
     case .timedOut(let timer): machine.timedOut(timer)
-    case .drainEnded: machine.drainEnded()
+    case .stopped(let cause): machine.stopped(cause)
     }
   }
 
@@ -51,7 +52,7 @@ private enum Event: Equatable, CustomStringConvertible {
     case .upstreamFailed: "upstreamFailed"
     case .wentStale: "wentStale"
     case .clientLeft: "clientLeft"
-    case .drainEnded: "drainEnded"
+    case .stopped(let cause): "stopped(\(cause))"
     }
   }
 }
@@ -102,7 +103,7 @@ private enum MachineTable {
         ? [.bug, .bug, fail(error, .refused), .bug, cut(.refused), .bug, .bug, .bug]
         : [.bug, .bug, fail(error, .clientError), .bug, cut(.clientError), .bug, .bug, .bug]
     case .clientLeft: everywhere(.clientLeft)
-    case .drainEnded: everywhere(.drain)
+    case .stopped(let cause): everywhere(cause)
     case .timedOut(let timer): timeouts(timer)
     }
   }

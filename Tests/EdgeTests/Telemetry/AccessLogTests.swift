@@ -68,6 +68,18 @@ struct AccessLogTests {
     #expect(object["path"] as? String == "")
   }
 
+  @Test func whatNoClientAskedForSaysSo() throws {
+    var record = ExchangeRecord()
+    record.origin = .background
+    var object = try parsed(line(record).text)
+    #expect(object["origin"] as? String == "background" && object["parent"] == nil)
+    record.origin = .child
+    record.parent = ULID(high: 1, low: 2)
+    object = try parsed(line(record).text)
+    #expect(object["origin"] as? String == "child")
+    #expect((object["parent"] as? String)?.count == 26)
+  }
+
   @Test func ipv6Client() throws {
     var record = ExchangeRecord()
     record.client = try #require(SocketAddress(numeric: "2001:db8::1", port: 1))

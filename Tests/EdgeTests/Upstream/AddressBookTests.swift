@@ -3,7 +3,7 @@ import Testing
 @testable import Edge
 
 struct AddressBookTests {
-  private let book = AddressBook()
+  private let book = AddressBook(workers: 2)
   private let nothing = AddressSet([])
 
   @Test func whatWasWrittenLastIsKnown() {
@@ -27,6 +27,21 @@ struct AddressBookTests {
     book.remove(new)
     #expect(book.addresses(of: new) == nothing)
     book.remove(new)
+  }
+
+  @Test func everyWorkerSeesAChangeOnce() {
+    let (one, two) = (Handle(index: 3, serial: 1), Handle(index: 4, serial: 1))
+    #expect(book.unseen(by: 0).isEmpty)
+    #expect(book.write(one, addressSet("10.0.0.1")))
+    #expect(!book.write(one, addressSet("10.0.0.1")), "the same is no news")
+    #expect(book.write(two, addressSet("10.0.0.2")))
+    #expect(book.write(one, addressSet("10.0.0.3")))
+    let seen = book.unseen(by: 0).sorted { $0.endpoint.index < $1.endpoint.index }
+    #expect(seen.map(\.endpoint) == [one, two])
+    #expect(seen.map(\.addresses) == [addressSet("10.0.0.3"), addressSet("10.0.0.2")])
+    #expect(book.unseen(by: 0).isEmpty)
+    book.remove(two)
+    #expect(book.unseen(by: 1).map(\.endpoint) == [one], "the other worker has not asked yet; what is gone is no news")
   }
 
   /// A reader sees a set as it was written, whoever writes meanwhile.

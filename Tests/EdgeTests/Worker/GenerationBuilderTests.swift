@@ -35,19 +35,16 @@ private final class Names: Sendable {
 @Suite(.timeLimit(.minutes(2))) final class GenerationBuilderTests {
   private let fixture: WorkerFixture
   private let names = Names()
-  private let book = AddressBook()
+  private let book = AddressBook(workers: 2)
   private let resolver: Resolver
   private let builder: GenerationBuilder
-  private let announced = Locked<[Handle]>([])
   private var number: UInt32 = 0
   private var newest: Generation?
 
   init() throws {
     fixture = try WorkerFixture()
     resolver = Resolver(lookup: names.lookup, deliver: { _, _ in }, report: { _, _ in })
-    builder = GenerationBuilder(workers: 2, addresses: book, resolver: resolver) { [announced] endpoint in
-      announced.withLock { $0.append(endpoint) }
-    }
+    builder = GenerationBuilder(workers: 2, addresses: book, resolver: resolver)
   }
 
   deinit {
@@ -86,8 +83,8 @@ private final class Names: Sendable {
     return #expect(throws: GenerationError.self) { try build(snapshot, resolved) }?.message
   }
 
-  private func end(_ generation: Generation) throws {
-    builder.release(generation, newest: try #require(newest))
+  private func end(_ generation: Generation) {
+    builder.release(generation)
   }
 
   /// Services, each with its endpoints, and a route to each.
@@ -113,7 +110,7 @@ private final class Names: Sendable {
     #expect(!old.endpoints.map(\.handle.index).contains(new.endpoints[1].handle.index))
     #expect(addresses(second) == ["10.0.0.3", "10.0.0.4", "10.0.0.2"])
     #expect((0..<3).map { second.rows.pointee.services.endpoints[$0].handle } == new.endpoints.map(\.handle))
-    try end(first)
+    end(first)
     #expect(addresses(first) == ["", "10.0.0.2", "10.0.0.3"], "only what nobody has any more is forgotten")
     let third = try reload(services(("b", "http://10.0.0.3"), ("c", "http://10.0.0.1")))
     #expect(third.plan.endpoints[0].handle == old.endpoints[2].handle)
@@ -127,7 +124,7 @@ private final class Names: Sendable {
     #expect(handles[0] == handles[1] && handles[0] != handles[2])
     #expect(Set(first.plan.services.map(\.handle.index)).count == 2)
     let second = try reload(services(("b", "http://10.0.0.1:80")))
-    try end(first)
+    end(first)
     #expect(addresses(second) == ["10.0.0.1"])
     #expect(second.plan.endpoints[0].handle == handles[0])
   }
@@ -158,10 +155,12 @@ private final class Names: Sendable {
       let message = try refused(body, listeners: listeners)
       #expect(message == "listener bad: cannot listen on \(taken.address): Address already in use")
     }
-    #expect(names.asked("h.test") == 0, "nothing is looked up for it")
+    #expect(book.unseen(by: 0).map(\.endpoint) == first.plan.endpoints.map(\.handle), "the rest is forgotten")
     let second = try reload(body, listeners: "{main: {bind: \"127.0.0.1:0\"}, other: {bind: \"127.0.0.1:0\"}}")
-    #expect(second.plan.services.map(\.handle) == (0..<3).map { Handle(index: $0, serial: 1) })
-    #expect(second.plan.endpoints.map(\.handle) == (0..<3).map { Handle(index: $0, serial: 1) })
+    #expect(second.plan.services[0].handle == first.plan.services[0].handle)
+    #expect(second.plan.endpoints[0].handle == first.plan.endpoints[0].handle)
+    #expect(Set(second.plan.services.map(\.handle.index)) == [0, 1, 2], "places are used again")
+    #expect(Set(second.plan.endpoints.map(\.handle.index)) == [0, 1, 2])
     #expect(second.plan.listeners.map(\.place) == [0, 1])
     #expect(second.plan.listeners[0].socket.fd == first.plan.listeners[0].socket.fd)
   }
@@ -170,10 +169,10 @@ private final class Names: Sendable {
   @Test func claimsAreGivenBackWhenPlacesRunOut() throws {
     let first = try reload(services(("a", "http://10.0.0.1")))
     let (base, resolved) = try fixture.load("")
-    func snapshot(_ count: Int, listeners: [Listener]) -> Snapshot {
+    func snapshot(_ count: Int, _ prefix: String, listeners: [Listener]) -> Snapshot {
       let services = (0..<count).map { number in
         Service(
-          name: number == 0 ? "a" : "s\(number)",
+          name: number == 0 ? "a" : "\(prefix)\(number)",
           endpoints: [.plain("10.0.0.1", 80), .plain("10.1.1.\(number % 7)", 80)],
           connectTimeoutMilliseconds: 1, headTimeoutMilliseconds: 1, idleTimeoutMilliseconds: 1, poolSize: 1,
           poolIdleMilliseconds: 1, pass: [], trust: nil, serverName: nil)
@@ -186,15 +185,15 @@ private final class Names: Sendable {
     close(probe.fd)
     let port = try #require(probe.address.split(separator: ":").last.flatMap { UInt16($0) })
     let more = base.listeners + [Listener(name: "more", address: HostPort(host: "127.0.0.1", port: port))]
-    for _ in 0..<2 {
+    for attempt in 0..<2 {
       let error = #expect(throws: GenerationError.self) {
-        try build(snapshot(Limits.servicesMax + 1, listeners: more), resolved)
+        try build(snapshot(Limits.servicesMax + 1, "failed\(attempt)-", listeners: more), resolved)
       }
       #expect(error?.message == "more than 65536 endpoints or 8192 services in living generations")
     }
     #expect(addresses(first) == ["10.0.0.1"], "what the newest has, too, stays")
     // All places but the first generation's are free again, and so is the address of the listener.
-    let second = try build(snapshot(Limits.servicesMax, listeners: more), resolved)
+    let second = try build(snapshot(Limits.servicesMax, "s", listeners: more), resolved)
     publish(second)
     #expect(second.plan.services[0].handle == first.plan.services[0].handle)
     #expect(Set(second.plan.services.map(\.handle.index)).count == Limits.servicesMax)
@@ -227,7 +226,7 @@ private final class Names: Sendable {
     resolver.wait(for: ["dead.test"], milliseconds: 30_000)
     builder.resolved("dead.test")
     #expect(addresses(generation) == ["10.0.0.2", "10.0.0.1"])
-    #expect(announced.withLock { $0.last } == generation.plan.endpoints[0].handle)
+    #expect(book.unseen(by: 0).contains { $0.endpoint == generation.plan.endpoints[0].handle })
   }
 
   @Test func newsAreAnnouncedOnceToAllEndpointsOfAName() throws {
@@ -236,19 +235,18 @@ private final class Names: Sendable {
     let body = services(("a", "http://h.test, http://other.test, http://h.test:81"))
     let generation = try reload("server: {dns: {refresh: 1s}}\n" + body)
     let handles = generation.plan.endpoints.map(\.handle)
-    announced.withLock { $0 = [] }
+    _ = book.unseen(by: 0)
     builder.resolved("h.test")
     builder.resolved("never.test")
-    #expect(announced.withLock { $0 } == [], "no news")
+    #expect(book.unseen(by: 0).isEmpty, "no news")
     names.know("h.test", addressSet("10.0.0.2", "10.0.0.3"))
     // It is looked up again after a second.
     #expect(eventually { resolver.addresses(of: "h.test")?.count == 2 })
     builder.resolved("h.test")
     #expect(addresses(generation) == ["10.0.0.2 10.0.0.3", "10.0.0.5", "10.0.0.2 10.0.0.3"])
-    #expect(announced.withLock { Set($0.map(\.bits)) } == [handles[0].bits, handles[2].bits])
-    #expect(announced.withLock { $0.count } == 2)
+    #expect(Set(book.unseen(by: 0).map(\.endpoint.bits)) == [handles[0].bits, handles[2].bits])
     builder.resolved("h.test")
-    #expect(announced.withLock { $0.count } == 2)
+    #expect(book.unseen(by: 0).isEmpty)
   }
 
   @Test func namesOfAllLivingGenerationsAreKept() throws {
@@ -259,12 +257,12 @@ private final class Names: Sendable {
     let second = try reload(services(("a", "http://both.test, http://new.test")))
     #expect(addresses(first) == ["10.0.0.1", "10.0.0.2"] && addresses(second) == ["10.0.0.2", "10.0.0.3"])
     #expect(resolver.addresses(of: "old.test") != nil, "exchanges may run on it")
-    try end(first)
+    end(first)
     #expect(resolver.addresses(of: "old.test") == nil)
     #expect(resolver.addresses(of: "both.test") != nil && resolver.addresses(of: "new.test") != nil)
     #expect(addresses(first) == ["", "10.0.0.2"] && addresses(second) == ["10.0.0.2", "10.0.0.3"])
     let third = try reload(services(("b", "http://10.0.0.1")))
-    try end(second)
+    end(second)
     #expect(resolver.addresses(of: "both.test") == nil && resolver.addresses(of: "new.test") == nil)
     #expect(addresses(third) == ["10.0.0.1"])
   }
@@ -273,7 +271,7 @@ private final class Names: Sendable {
     names.know("h.test", addressSet("10.0.0.1"))
     let first = try reload(services(("a", "http://h.test:1, http://h.test:2")))
     let second = try reload(services(("a", "http://h.test:2")))
-    try end(first)
+    end(first)
     #expect(resolver.addresses(of: "h.test") != nil)
     #expect(addresses(first) == ["", "10.0.0.1"])
     builder.resolved("h.test")

@@ -9,7 +9,7 @@ import Testing
 @Suite(.timeLimit(.minutes(1))) struct SignalSourceTests {
   /// On a thread that ends afterwards, with a source of its own.
   private func withSource(_ body: @escaping @Sendable (SignalSource) -> Void) throws {
-    let thread = try Thread.start {
+    let thread = try RunningThread.start {
       var none = sigset_t()
       sigemptyset(&none)
       pthread_sigmask(SIG_SETMASK, &none, nil)
@@ -67,7 +67,7 @@ import Testing
   /// Threads that are started later have them blocked too, so that no other thread is interrupted.
   @Test func threadsInheritTheMask() throws {
     try withSource { _ in
-      let thread = try? Thread.start {
+      let thread = try? RunningThread.start {
         var mask = sigset_t()
         pthread_sigmask(SIG_BLOCK, nil, &mask)
         for signal in [SIGTERM, SIGINT, SIGHUP] { #expect(sigismember(&mask, signal) == 1) }

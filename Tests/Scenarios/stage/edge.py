@@ -1,5 +1,6 @@
 """The real binary: started with a configuration, listened to, stopped and checked."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -7,8 +8,9 @@ import signal
 import subprocess
 import tempfile
 import threading
+from contextlib import contextmanager
 
-from .check import DEADLINE, Failed, Late, same, shown
+from .check import DEADLINE, Failed, Late, eventually, same, shown
 from .client import Client
 from .config import yaml
 from .kernel import resident
@@ -96,6 +98,8 @@ class Edge:
     self.change = threading.Condition()
     self.log, self.outcomes, self.unreadable, self.threads = [], [], [], []
     self.errors = b""
+    self.reading = threading.Event()
+    self.reading.set()
     self.ended = False
     self.code = None
     self.process = None
@@ -118,6 +122,7 @@ class Edge:
 
   def read_log(self):
     for raw in self.process.stdout:
+      self.reading.wait()
       line = self.parse(raw)
       with self.change:
         if line is not None:
@@ -201,6 +206,33 @@ class Edge:
 
   def signal(self, number=signal.SIGTERM):
     self.process.send_signal(number)
+
+  def await_taken(self, number):
+    """Waits until a signal that was sent is no longer pending: the edge acts on it, and has acted on those before."""
+    def pending():
+      with open(f"/proc/{self.process.pid}/status", encoding="ascii") as lines:
+        return next(int(line.split()[1], 16) for line in lines if line.startswith("ShdPnd:"))
+    eventually(lambda: not pending() >> (number - 1) & 1, f"signal {number} is taken")
+
+  @contextmanager
+  def frozen(self):
+    """The edge does nothing meanwhile: what arrives waits in the kernel, and is found in its order afterwards."""
+    self.signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, self.process.pid, os.WSTOPPED)
+    try:
+      yield
+    finally:
+      self.signal(signal.SIGCONT)
+
+  @contextmanager
+  def log_unread(self):
+    """Nobody reads the log meanwhile, and little of it finds room in the pipe."""
+    fcntl.fcntl(self.process.stdout, fcntl.F_SETPIPE_SZ, 4096)
+    self.reading.clear()
+    try:
+      yield
+    finally:
+      self.reading.set()
 
   def reload(self, config=None, files=None):
     """Writes the main file and others, sends SIGHUP; the log line that tells how the reload ended."""

@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import termios
 
-from .check import DEADLINE, Deadline, Late, eventually
+from .check import DEADLINE, Deadline, Failed, Late, eventually
 from .kernel import unread
 
 _KEY = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
@@ -71,11 +71,12 @@ def pem(name, folder=None):
 class TLS:
   """How an origin speaks TLS: its certificate, the versions it knows, the protocols it offers (ALPN).
 
-  `hold` is a gate before the handshake, `step` how many bytes of it go out at a time; `greeting` are plain bytes sent
-  instead of one, after which `then` is done with the line."""
+  `hold` is a gate before the handshake, `step` how many bytes of it go out at a time, `early` are bytes that go out
+  together with its end; `greeting` are plain bytes sent instead of one, after which `then` is done with the line."""
 
-  def __init__(self, name="good", version=None, protocols=("http/1.1",), greeting=None, then=None, step=None):
-    self.hold, self.greeting, self.then, self.step = None, greeting, then, step
+  def __init__(self, name="good", version=None, protocols=("http/1.1",), greeting=None, then=None, step=None,
+               early=b""):
+    self.hold, self.greeting, self.then, self.step, self.early = None, greeting, then, step, early
     self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     self.context.load_cert_chain(certificate(name), certificate(name, "key"))
     self.context.set_alpn_protocols(list(protocols))
@@ -92,7 +93,7 @@ class Secured:
   The TLS engine works on memory, so that what goes over the wire, and when, is decided here."""
 
   def __init__(self, sock, tls):
-    self.raw, self.step = sock, tls.step
+    self.raw, self.step, self.early = sock, tls.step, tls.early
     self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     self.stream = tls.context.wrap_bio(self.incoming, self.outgoing, server_side=True)
     self.stream.asked_name = None
@@ -119,6 +120,8 @@ class Secured:
       except ssl.SSLError:
         self.flush_quietly()
         raise
+    if self.early:
+      self.stream.write(self.early)
     self.flush()
     self.ready, self.step = True, None
     try:
@@ -149,6 +152,15 @@ class Secured:
       self.unsent = self.unsent[sent:]
       if self.step:
         eventually(lambda: not unread(self.raw.getpeername(), self.raw.getsockname()), "the client reads the handshake")
+
+  def send_part(self, data, count):
+    """Sends only the first bytes of the record that `data` makes."""
+    self.flush()
+    self.stream.write(data)
+    record = self.outgoing.read()
+    if not 0 < count < len(record):
+      raise Failed(f"{count} bytes are no part of a record of {len(record)}")
+    self.raw.sendall(record[:count])
 
   def send(self, data, _flags=0):
     """One record of `data`; after BlockingIOError the same data must come again."""

@@ -93,10 +93,27 @@ struct Diagnosis: Sendable, Equatable {
 
   /// A text that may repeat what a file says, cut and without what a terminal would obey.
   private static func printable(_ text: String) -> String {
-    let scalars = text.unicodeScalars
+    var scalars = Array(text.unicodeScalars)
+    hideCredentials(&scalars)
     var shown = String.UnicodeScalarView()
     shown.append(contentsOf: scalars.prefix(messageLengthMax).map { isHarmless($0) ? $0 : "?" })
     return String(shown) + (scalars.count > messageLengthMax ? "…" : "")
+  }
+
+  /// What stands in front of an `@` may be a user and a password, in a URL or in what was meant to be one: a log must
+  /// not keep it. A path such as `/@me` is none.
+  private static func hideCredentials(_ text: inout [Unicode.Scalar]) {
+    var start = 0
+    for (index, scalar) in text.enumerated() {
+      switch scalar {
+      case " ", "'", "\"", ",", "[", "(": start = index + 1
+      case "/" where index > 0 && text[index - 1] == "/": start = index + 1
+      case "@":
+        if start < index, text[start] != "/" { for place in start..<index { text[place] = "*" } }
+        start = index + 1
+      default: break
+      }
+    }
   }
 
   /// The offending line and a caret line. A line beyond 160 columns is cut around the place.
@@ -104,6 +121,7 @@ struct Diagnosis: Sendable, Equatable {
     if place.source.isSecret { return [] }
     var text = place.source.map.text(ofLine: place.start.line).unicodeScalars.map { isHarmless($0) ? $0 : " " }
     guard text.contains(where: { $0 != " " }) else { return [] }
+    hideCredentials(&text)
     var column = min(place.start.column - 1, text.count)
     if text.count > lineWidthMax {
       let first = max(0, min(column - lineWidthMax / 2, text.count - lineWidthMax))

@@ -113,6 +113,11 @@ struct Endpoint: Sendable, Hashable {
 
   /// `scheme://host:port`.
   var text: String { "\(scheme)://\(address.text)" }
+
+  /// `host`, with the port when it is not the scheme's own (RFC 9110 section 4.2.3).
+  var authority: String {
+    address.port == scheme.port ? String(address.text.dropLast("\(address.port)".utf8.count + 1)) : address.text
+  }
 }
 
 /// A file of trusted certificates, read with the configuration and known to be valid.

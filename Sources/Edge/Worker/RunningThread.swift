@@ -10,11 +10,11 @@ struct ThreadError: Error {
 }
 
 /// A running thread.
-struct Thread {
+struct RunningThread {
   private let handle: pthread_t
 
   /// Runs `body` on a thread of its own, with the signal mask of the caller.
-  static func start(_ body: @escaping @Sendable () -> Void) throws(ThreadError) -> Thread {
+  static func start(_ body: @escaping @Sendable () -> Void) throws(ThreadError) -> RunningThread {
     let box = Unmanaged.passRetained(ThreadBody(body))
     var handle = pthread_t()
     let failed = pthread_create(
@@ -28,7 +28,7 @@ struct Thread {
       box.release()
       throw ThreadError(message: "no thread: \(Syscall.describe(failed))")
     }
-    return Thread(handle: handle)
+    return RunningThread(handle: handle)
   }
 
   /// Waits for the thread's end.

@@ -3,11 +3,11 @@ import Testing
 
 @testable import Edge
 
-@Suite(.timeLimit(.minutes(1))) struct ThreadTests {
+@Suite(.timeLimit(.minutes(1))) struct RunningThreadTests {
   @Test func joinWaitsForTheEnd() throws {
     let seen = Locked<[pthread_t]>([])
     let threads = try (0..<8).map { _ in
-      try Thread.start {
+      try RunningThread.start {
         usleep(1_000)
         seen.withLock { $0.append(pthread_self()) }
       }
@@ -18,12 +18,12 @@ import Testing
   }
 
   @Test func theMaskIsTheCallers() throws {
-    let outer = try Thread.start {
+    let outer = try RunningThread.start {
       var signals = sigset_t()
       sigemptyset(&signals)
       sigaddset(&signals, SIGUSR2)
       pthread_sigmask(SIG_SETMASK, &signals, nil)
-      let inner = try? Thread.start {
+      let inner = try? RunningThread.start {
         var mask = sigset_t()
         pthread_sigmask(SIG_BLOCK, nil, &mask)
         #expect((1...31).filter { sigismember(&mask, $0) == 1 } == [SIGUSR2])
@@ -37,7 +37,7 @@ import Testing
   @Test func aDeadlineEndsTheWait() throws {
     let isHeld = Wake()
     let wake = try #require(isHeld)
-    let thread = try Thread.start { _ = isReadable(wake.descriptor, milliseconds: 60_000) }
+    let thread = try RunningThread.start { _ = isReadable(wake.descriptor, milliseconds: 60_000) }
     let start = Clock.monotonicNow()
     thread.join(seconds: 1)
     let waited = (Clock.monotonicNow() - start) / 1_000_000
@@ -54,7 +54,7 @@ import Testing
     do {
       let held = Held()
       weakly = held
-      let thread = try Thread.start { withExtendedLifetime(held) {} }
+      let thread = try RunningThread.start { withExtendedLifetime(held) {} }
       thread.join()
     }
     #expect(weakly == nil)
