@@ -4,9 +4,9 @@
 import Synchronization
 
 /// What a worker can be told.
-enum InboxMessage: BitwiseCopyable, @unchecked Sendable {  // a ticket's reference goes with the message
-  /// A connection that another worker accepted, while it served this generation.
-  case adopt(fd: Int32, listener: UInt8, generation: UInt32, address: SocketAddress)
+enum InboxMessage: BitwiseCopyable, @unchecked Sendable {  // what a pointer leads to is kept for the one who takes it
+  /// A connection that another worker accepted, while it served this generation (its rows).
+  case adopt(fd: Int32, listener: UInt8, generation: UnsafeRawPointer, address: SocketAddress)
   /// A `FetchTicket`, retained: the worker takes the reference.
   case fetch(ticket: UnsafeMutableRawPointer)
   case cancelFetch(ticket: UnsafeMutableRawPointer)

@@ -28,11 +28,6 @@ extension Worker {
   /// Keeps a new connection, or hands it to a worker with clearly fewer: one that stays behind by more than a
   /// sixteenth.
   private func place(_ fd: Int32, _ listener: UInt8, _ address: SocketAddress) {
-    // During a reload a connection stays with a worker that knows its listener.
-    if shared.generations.newest != current {
-      keep(fd, listener, address)
-      return
-    }
     let mine = counters.value(.serverConnections, worker: index)
     var least = index
     var fewest = mine
@@ -43,11 +38,14 @@ extension Worker {
     if least != index, fewest + fewest / 16 < mine {
       // Counted at once: the next decision must not wait for the other worker's next turn.
       counters.addShared(1, to: .serverConnections, worker: least)
-      let message = InboxMessage.adopt(fd: fd, listener: listener, generation: rows.number, address: address)
+      let message = InboxMessage.adopt(
+        fd: fd, listener: listener, generation: UnsafeRawPointer(current), address: address)
+      shared.generations.beginHandOff(rows.place)
       if shared.inboxes[least].post(message) {
         counters.add(1, to: .handedOff, worker: index)
         return
       }
+      shared.generations.endHandOff(rows.place)
       counters.addShared(-1, to: .serverConnections, worker: least)
     }
     keep(fd, listener, address)
@@ -58,21 +56,49 @@ extension Worker {
     take(fd, listener, address)
   }
 
-  /// Takes a connection in that is already counted as this worker's.
-  func take(_ fd: Int32, _ listener: UInt8, _ address: SocketAddress) {
+  /// A connection that another worker accepted while it served `generation`. When this one has adopted a newer one
+  /// meanwhile that lacks the listener, the connection is treated as if it had been there before: it is answered what
+  /// it has asked, by the generation that had the listener.
+  func receive(_ fd: Int32, _ listener: UInt8, from generation: UnsafePointer<GenerationRows>, _ address: SocketAddress)
+  {
+    if generation.pointee.number > rows.number { adoptNewest() }
+    let isKnown = rows.listeners[Int(listener)].since == generation.pointee.listeners[Int(listener)].since
+    if isKnown { take(fd, listener, address) } else { takeLeft(fd, listener, from: generation, address) }
+    shared.generations.endHandOff(generation.pointee.place)
+    // It may have been all that the generation lived for.
+    if !isKnown { shared.control.signal() }
+  }
+
+  private func takeLeft(
+    _ fd: Int32, _ listener: UInt8, from generation: UnsafePointer<GenerationRows>, _ address: SocketAddress
+  ) {
+    let taken = withGeneration(generation) { () -> Int32 in
+      let taken = take(fd, listener, address)
+      if taken >= 0 { closeUnlessAsking(taken) }
+      return taken
+    }
+    if taken >= 0, connections.slots[Int(taken)].role.isServer {
+      connections.slots[Int(taken)].listener = ListenerBoard.none
+    }
+  }
+
+  /// Takes a connection in that is already counted as this worker's; -1 when there is no slot for it.
+  @discardableResult
+  func take(_ fd: Int32, _ listener: UInt8, _ address: SocketAddress) -> Int32 {
     let taken = open(fd, role: .serverIdle)
     guard taken >= 0 else {
       counters.addShared(-1, to: .serverConnections, worker: index)
       counters.add(1, to: .refusedConnections, worker: index)
       _ = close(fd)
-      return
+      return -1
     }
     let slot = connections.slots + Int(taken)
     slot.pointee.listener = listener
     slot.pointee.address = address
     slot.pointee.isWritable = true
     wheel.arm(taken, clock.milliseconds + rows.headMilliseconds)
-    if isDraining || listener == ListenerBoard.none { closeUnlessAsking(taken) }
+    if isDraining { closeUnlessAsking(taken) }
+    return taken
   }
 
   /// An idle connection closes, but a request that has arrived on it meanwhile is still answered.

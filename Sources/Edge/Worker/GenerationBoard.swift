@@ -13,6 +13,8 @@ final class GenerationBoard: Sendable {
   private static let rowWords = places + 16
 
   private let workers: Int
+  /// By place: connections on their way from one worker to another that came by one of its listeners.
+  private nonisolated(unsafe) let handOffs: UnsafeMutablePointer<Atomic<Int>>  // never reassigned; atomics inside
   // An atomic of a pointer to what never changes.
   private nonisolated(unsafe) let newestRows: Atomic<UnsafePointer<GenerationRows>>
   private nonisolated(unsafe) let words: UnsafeMutablePointer<Atomic<UInt32>>  // never reassigned; atomics inside
@@ -24,9 +26,14 @@ final class GenerationBoard: Sendable {
     let memory = UnsafeMutableRawPointer.allocate(byteCount: count * 4, alignment: 128)
     words = memory.bindMemory(to: Atomic<UInt32>.self, capacity: count)
     for index in 0..<count { (words + index).initialize(to: Atomic(0)) }
+    handOffs = .allocate(capacity: GenerationBoard.places)
+    for place in 0..<GenerationBoard.places { (handOffs + place).initialize(to: Atomic(0)) }
   }
 
-  deinit { UnsafeMutableRawPointer(words).deallocate() }
+  deinit {
+    UnsafeMutableRawPointer(words).deallocate()
+    handOffs.deallocate()
+  }
 
   /// The generation that new exchanges use. Stays valid for a worker until it adopts a newer one and pins nothing.
   @inline(__always)
@@ -59,6 +66,13 @@ final class GenerationBoard: Sendable {
     words[worker * GenerationBoard.rowWords + GenerationBoard.places].store(number, ordering: .releasing)
   }
 
+  /// A connection that came by this generation's listener goes to another worker, which may have adopted a newer one:
+  /// until it has arrived the generation stays. Said before it is sent, by a worker that serves this generation.
+  func beginHandOff(_ place: UInt8) { handOffs[Int(place)].wrappingAdd(1, ordering: .relaxed) }
+
+  /// It has arrived, and what it needs of the generation is pinned.
+  func endHandOff(_ place: UInt8) { handOffs[Int(place)].wrappingSubtract(1, ordering: .releasing) }
+
   // MARK: Asked by the control thread
 
   /// Whether every worker has adopted this generation or a newer one.
@@ -68,10 +82,12 @@ final class GenerationBoard: Sendable {
     }
   }
 
-  /// How many exchanges run on the generation at this place.
+  /// How many exchanges run on the generation at this place, and connections are on their way.
   func pins(_ place: UInt8) -> Int {
-    (0..<workers).reduce(0) { sum, worker in
-      sum + Int(words[worker * GenerationBoard.rowWords + Int(place)].load(ordering: .acquiring))
-    }
+    // First what is on its way: it is counted among the pins before it has arrived.
+    handOffs[Int(place)].load(ordering: .acquiring)
+      + (0..<workers).reduce(0) { sum, worker in
+        sum + Int(words[worker * GenerationBoard.rowWords + Int(place)].load(ordering: .acquiring))
+      }
   }
 }

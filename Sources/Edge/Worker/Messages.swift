@@ -7,15 +7,11 @@ extension Worker {
   /// Goes on with the newest generation, if that is not this one. What runs goes on with its own.
   @inline(__always)
   func adoptNewest() {
-    if shared.generations.newest != current { adopt() }
+    let newest = shared.generations.newest
+    if newest != current { adopt(newest) }
   }
 
-  private func adopt() {
-    // What others have handed over so far came by listeners that this generation still has.
-    takeMessages()
-    let next = shared.generations.newest
-    // One of the messages may have led here already.
-    if next == current { return }
+  private func adopt(_ next: UnsafePointer<GenerationRows>) {
     leaveRemovedListeners(next)
     use(next)
     shared.control.signal()
@@ -25,18 +21,10 @@ extension Worker {
     inbox.acknowledge()
     // A change has no message but a wake-up: however many there are, none is lost to a full inbox.
     for change in shared.addresses.unseen(by: index) { endpoints.update(change.endpoint, change.addresses) }
-    takeMessages()
-  }
-
-  private func takeMessages() {
     while let message = inbox.take() {
       switch message {
       case .adopt(let fd, let listener, let generation, let address):
-        // The sender may have adopted a newer generation since this turn began.
-        if generation > rows.number { adoptNewest() }
-        let row = rows.listeners[Int(listener)]
-        // The sender may also not have known that the listener is gone, or that its place has another owner.
-        take(fd, row.fd >= 0 && row.since <= generation ? listener : ListenerBoard.none, address)
+        receive(fd, listener, from: generation.assumingMemoryBound(to: GenerationRows.self), address)
       case .fetch(let ticket): startFetch(ticket)
       case .cancelFetch(let ticket): cancelFetch(ticket)
       case .drain: startDrain()

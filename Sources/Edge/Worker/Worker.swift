@@ -327,6 +327,15 @@ final class Worker {
   @inline(__always)
   func rows(of exchange: Int32) -> GenerationRows { held[Int(exchanges.slots[Int(exchange)].generation)].pointee }
 
+  /// Calls `body` as if this were still the current generation, which somebody keeps alive meanwhile.
+  func withGeneration<Result>(_ generation: UnsafePointer<GenerationRows>, _ body: () -> Result) -> Result {
+    let newer = current
+    held[Int(generation.pointee.place)] = generation
+    current = generation
+    defer { current = newer }
+    return body()
+  }
+
   /// Uses a generation from now on.
   func use(_ next: UnsafePointer<GenerationRows>) {
     let (old, new) = (current.pointee.services, next.pointee.services)

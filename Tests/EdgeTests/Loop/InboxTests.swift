@@ -11,9 +11,12 @@ struct InboxTests {
 
   @Test func oneWakeForManyMessages() throws {
     let inbox = try #require(Inbox())
+    let rows = try #require(UnsafeRawPointer(bitPattern: 64))
     #expect(!isReadable(inbox.wakeDescriptor, milliseconds: 0))
     #expect(inbox.take() == nil)
-    for fd in 0..<3 { #expect(inbox.post(.adopt(fd: Int32(fd), listener: 7, generation: 3, address: SocketAddress()))) }
+    for fd in 0..<3 {
+      #expect(inbox.post(.adopt(fd: Int32(fd), listener: 7, generation: rows, address: SocketAddress())))
+    }
     #expect(isReadable(inbox.wakeDescriptor, milliseconds: 0))
     inbox.acknowledge()
     #expect(!isReadable(inbox.wakeDescriptor, milliseconds: 0))
@@ -22,7 +25,7 @@ struct InboxTests {
         Issue.record("no message")
         continue
       }
-      #expect(fd == expected && listener == 7 && generation == 3)
+      #expect(fd == expected && listener == 7 && generation == rows)
     }
     #expect(inbox.take() == nil)
     #expect(inbox.post(.drain))
@@ -43,11 +46,13 @@ struct InboxTests {
   @Test func noWakeIsLost() throws {
     let inbox = try #require(Inbox())
     let (writers, count) = (3, 5_000)
+    // Never looked through here.
+    nonisolated(unsafe) let rows = try #require(UnsafeRawPointer(bitPattern: 64))
     var bodies: [@Sendable () -> Void] = (0..<writers).map { writer in
       {
         for number in 0..<count {
           let message = InboxMessage.adopt(
-            fd: Int32(number), listener: UInt8(writer), generation: 1, address: SocketAddress())
+            fd: Int32(number), listener: UInt8(writer), generation: rows, address: SocketAddress())
           while !inbox.post(message) { sched_yield() }
         }
       }

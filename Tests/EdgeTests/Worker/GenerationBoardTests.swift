@@ -36,6 +36,20 @@ struct GenerationBoardTests {
     withExtendedLifetime((first, second)) {}
   }
 
+  @Test func aConnectionOnItsWayKeepsItsGeneration() {
+    let board = GenerationBoard(workers: 2, first: first.rows)
+    board.beginHandOff(3)
+    board.beginHandOff(3)
+    #expect(board.pins(3) == 2 && board.pins(2) == 0)
+    // It arrives, and an exchange begins on it.
+    board.pin(3, worker: 1)
+    board.endHandOff(3)
+    #expect(board.pins(3) == 2)
+    board.endHandOff(3)
+    #expect(board.unpin(3, worker: 1))
+    #expect(board.pins(3) == 0)
+  }
+
   @Test func allHaveAdoptedWhenTheLastHas() {
     let board = GenerationBoard(workers: 3, first: first.rows)
     #expect(board.allAdopted(0) && !board.allAdopted(1))
