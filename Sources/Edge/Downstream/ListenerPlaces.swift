@@ -87,8 +87,11 @@ struct ListenerPlaces {
 
   /// Closes removed sockets that no worker accepts from any more; returns them.
   mutating func closeRemoved(_ isAdopted: (UInt32) -> Bool) -> [OpenListener] {
-    let done = closing.filter { isAdopted($0.generation) }.map(\.listener)
-    closing.removeAll { isAdopted($0.generation) }
+    var done: [OpenListener] = []
+    var left: [(listener: OpenListener, generation: UInt32)] = []
+    // Each is asked once: the answer may change while this runs.
+    for row in closing { if isAdopted(row.generation) { done.append(row.listener) } else { left.append(row) } }
+    closing = left
     for listener in done { _ = close(listener.socket.fd) }
     return done
   }

@@ -174,6 +174,21 @@ private func comesFree(_ address: String) -> Bool {
     #expect(isServed("127.0.0.1:\(kept)"))
   }
 
+  /// The last worker adopts while the control thread looks.
+  @Test func anAnswerThatChangesLosesNoSocket() throws {
+    try publish([listener("old")])
+    let address = listeners[0].socket.address
+    try publish([])
+    var asked = 0
+    let early = closeRemoved { _ in
+      asked += 1
+      return asked > 1
+    }
+    #expect(early.isEmpty && asked == 1 && places.isClosing)
+    #expect(closeRemoved { _ in true }.map(\.name) == ["old"])
+    #expect(comesFree(address) && !places.isClosing)
+  }
+
   @Test func removedOnesAreClosedLater() throws {
     let ports = [try freePort(), try freePort()]
     try publish([listener("main", ports[0]), listener("old", ports[1])])
