@@ -246,6 +246,9 @@ class Origin:
       if self.tls.hold:
         self.tls.hold.wait()
       if self.tls.greeting is not None:
+        if not self.tls.greeting:
+          # Whoever leaves without a word does so in the handshake, not while the connection still comes to be.
+          line.sock.recv(1, socket.MSG_PEEK)
         line.send(self.tls.greeting)
         (self.tls.then or Line.hang)(line)
         return False
