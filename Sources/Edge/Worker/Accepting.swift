@@ -74,7 +74,8 @@ extension Worker {
   ) {
     let taken = withGeneration(generation) { () -> Int32 in
       let taken = take(fd, listener, address)
-      if taken >= 0 { closeUnlessAsking(taken) }
+      // A worker that drains has done so already, and the slot may have another owner.
+      if taken >= 0, !isDraining { closeUnlessAsking(taken) }
       return taken
     }
     if taken >= 0, connections.slots[Int(taken)].role.isServer {
