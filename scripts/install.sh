@@ -9,8 +9,9 @@ swift_wanted="6.3"
 # Purpose: packages. `test` and `bench` are asked for together with `build`.
 packages() {
   case "$1" in
-    # libyaml: the configuration; libssl: TLS; ca-certificates: what a running Edge verifies https services against.
-    build) echo "libyaml-dev libssl-dev ca-certificates" ;;
+    # libyaml: the configuration; libssl: TLS; liblua5.4: policies; ca-certificates: what a running Edge verifies https
+    # services against.
+    build) echo "libyaml-dev libssl-dev liblua5.4-dev ca-certificates" ;;
     # git: the tidy tests read the tracked files; curl: the commands that the README shows are run; openssl: the
     # scenarios make certificates.
     test) echo "python3 git curl openssl" ;;

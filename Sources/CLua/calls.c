@@ -1,0 +1,366 @@
+// Calls and their contexts: each call runs on a pooled coroutine, in slices that the clock watches.
+//
+// Owns: the pool of coroutines, the contexts, what becomes of a slice. Called by: LuaBridge. Never: makes a Lua call
+// outside of protection that may raise: a call begins with plain values or with a light function that does the rest.
+#include <stdlib.h>
+
+#include "internal.h"
+
+// MARK: Coroutines
+
+static int new_thread(lua_State *L) {
+  clua_slot *slot = lua_touserdata(L, 1);
+  slot->thread = lua_newthread(L);
+  slot->reference = luaL_ref(L, LUA_REGISTRYINDEX);
+  return 0;
+}
+
+// A slot whose coroutine is ready; -1: no memory.
+static int take_slot(clua_machine *machine) {
+  int index = machine->free_slot;
+  if (index < 0) {
+    clua_slot *slots = clua_grown(machine->slots, machine->slot_count, &machine->slot_capacity, sizeof(clua_slot));
+    if (slots == NULL) return -1;
+    machine->slots = slots;
+    index = machine->slot_count++;
+    machine->slots[index] = (clua_slot){.next = -1};
+    machine->free_slot = index;
+  }
+  clua_slot *slot = &machine->slots[index];
+  if (slot->thread == NULL) {
+    clua_slot fresh = *slot;
+    if (clua_protect(machine, new_thread, &fresh) != LUA_OK) return -1;
+    *slot = fresh;
+  }
+  machine->free_slot = slot->next;
+  return index;
+}
+
+static void give_slot(clua_machine *machine, int index) {
+  clua_slot *slot = &machine->slots[index];
+  lua_State *L = slot->thread;
+  if (slot->spoiled) {
+    // Its hooks may be off for good: whoever raised in a hook leaves them so.
+    luaL_unref(machine->L, LUA_REGISTRYINDEX, slot->reference);
+    slot->thread = NULL;
+    slot->spoiled = 0;
+  } else {
+    if (slot->state != CLUA_STATE_DONE) lua_resetthread(L);
+    lua_settop(L, 0);
+    if (lua_gethookmask(L) != 0) lua_sethook(L, NULL, 0, 0);
+  }
+  slot->state = CLUA_STATE_FREE;
+  slot->next = machine->free_slot;
+  machine->free_slot = index;
+}
+
+static clua_slot *slot_of(clua_machine *machine, const clua_call *call) {
+  if (call->coroutine < 0 || call->coroutine >= machine->slot_count) return NULL;
+  return &machine->slots[call->coroutine];
+}
+
+// MARK: Slices
+
+static int is_context(const clua_machine *machine, int index) {
+  return index >= 0 && index < machine->context_count && machine->contexts[index].reference != 0;
+}
+
+static uint32_t *ticks_of(clua_machine *machine, clua_slot *slot) {
+  int context = slot->context;
+  return is_context(machine, context) ? &machine->contexts[context].ticks : &slot->ticks;
+}
+
+static int fail(clua_slot *slot) {
+  slot->state = CLUA_STATE_FAILED;
+  return CLUA_FAILED;
+}
+
+// Runs the coroutine, which has its arguments, until it returns, waits, ends or fails.
+static int run(clua_machine *machine, clua_slot *slot, int arguments, int blocked) {
+  lua_State *L = slot->thread;
+  clua_clock *clock = machine->clock;
+  uint32_t *ticks = ticks_of(machine, slot);
+  uint32_t left = machine->limits.exchange_ticks - *ticks;
+  machine->base = L;
+  machine->blocked = blocked;
+  machine->signal = CLUA_SIGNAL_NONE;
+  machine->sticky = 0;
+  machine->pool.refused = CLUA_REFUSED_NONE;
+  clock->ticks = 0;
+  clock->limit = left < machine->limits.slice_ticks ? left : machine->limits.slice_ticks;
+  clock->overdue = 0;
+  atomic_signal_fence(memory_order_seq_cst);
+  clock->running = L;
+  int results = 0;
+  int status = lua_resume(L, machine->L, arguments, &results);
+  clock->running = NULL;
+  atomic_signal_fence(memory_order_seq_cst);
+  *ticks += clock->ticks;
+  machine->answer = NULL;
+  if (status != LUA_OK && status != LUA_YIELD) clua_error_take(machine, L, status);
+  machine->base = NULL;
+  clock->overdue = 0;
+  if (machine->sticky) {
+    slot->spoiled = 1;
+    machine->sticky = 0;
+    return fail(slot);
+  }
+  if (lua_gethookmask(L) != 0) lua_sethook(L, NULL, 0, 0);
+  if (status == LUA_OK) {
+    slot->results = results;
+    slot->state = CLUA_STATE_DONE;
+    return CLUA_DONE;
+  }
+  if (status != LUA_YIELD) return fail(slot);
+  int ended = machine->signal == CLUA_SIGNAL_END;
+  slot->state = ended ? CLUA_STATE_ENDED : CLUA_STATE_PENDING;
+  return ended ? CLUA_ENDED : CLUA_PENDING;
+}
+
+// Counts what a slice has taken, by the clock of the thread.
+static void charge(clua_machine *machine, clua_slot *slot, uint64_t nanoseconds) {
+  int has_context = is_context(machine, slot->context);
+  uint64_t *sum = has_context ? &machine->contexts[slot->context].nanoseconds : &slot->nanoseconds;
+  uint32_t *ticks = ticks_of(machine, slot);
+  *sum += nanoseconds;
+  uint64_t measured = *sum / CLUA_TICK_NANOSECONDS;
+  if (measured > *ticks) *ticks = measured > UINT32_MAX ? UINT32_MAX : (uint32_t)measured;
+}
+
+// Whether the context has had all its time.
+static int is_spent(clua_machine *machine, clua_slot *slot, int function) {
+  if (*ticks_of(machine, slot) < machine->limits.exchange_ticks) return 0;
+  clua_error_spent(machine, slot->thread, function);
+  return 1;
+}
+
+int clua_run_blocked(clua_machine *machine, lua_CFunction function, void *argument) {
+  int index = take_slot(machine);
+  if (index < 0) {
+    clua_error_set(machine, CLUA_ERROR_MEMORY, "not enough memory");
+    return CLUA_FAILED;
+  }
+  clua_slot *slot = &machine->slots[index];
+  slot->context = -1;
+  slot->ticks = 0;
+  slot->nanoseconds = 0;
+  lua_pushcfunction(slot->thread, function);
+  lua_pushlightuserdata(slot->thread, argument);
+  int outcome = run(machine, slot, 1, 1);
+  give_slot(machine, index);
+  return outcome;
+}
+
+// MARK: Calls
+
+typedef struct job {
+  int function;
+  int context;
+  const clua_value *arguments;
+  int count;
+} job;
+
+static void push_context(lua_State *L, int context, int *fresh) {
+  if (is_context(clua_of(L), context)) {
+    lua_rawgeti(L, LUA_REGISTRYINDEX, clua_of(L)->contexts[context].reference);
+  } else if (*fresh != 0) {
+    lua_pushvalue(L, *fresh);
+  } else {
+    lua_newtable(L);
+    *fresh = lua_gettop(L);
+  }
+}
+
+static int returned(lua_State *L, int status, lua_KContext context) {
+  (void)L;
+  (void)status;
+  (void)context;
+  return 1;
+}
+
+// The first function of a coroutine whose arguments are more than plain values.
+static int begin(lua_State *L) {
+  job *work = lua_touserdata(L, 1);
+  int count = work->count;
+  luaL_checkstack(L, count + 4, "too many arguments");
+  lua_settop(L, 0);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, work->function);
+  const clua_value *value = work->arguments;
+  int fresh = 0;
+  for (int i = 0; i < count; i++) {
+    if (value->kind == CLUA_CONTEXT) {
+      push_context(L, work->context, &fresh);
+      value += 1;
+    } else {
+      value = clua_push(L, value, 1);
+    }
+  }
+  lua_callk(L, count, 1, 0, returned);
+  return 1;
+}
+
+// Pushes function and arguments where nothing can raise: no memory is needed and the stack has room. Returns how many
+// arguments, or -1: nothing was pushed.
+static int push_plain(clua_machine *machine, lua_State *L, const job *work) {
+  if (work->count > 8) return -1;
+  for (int i = 0; i < work->count; i++) {
+    const clua_value *value = &work->arguments[i];
+    if (value->kind == CLUA_CONTEXT && is_context(machine, work->context)) continue;
+    if (value->kind == CLUA_OBJECT && value->count < (uint32_t)machine->object_count) continue;
+    if (value->kind > CLUA_NUMBER && value->kind != CLUA_NULL) return -1;
+  }
+  lua_rawgeti(L, LUA_REGISTRYINDEX, work->function);
+  for (int i = 0; i < work->count; i++) {
+    const clua_value *value = &work->arguments[i];
+    int none = 0;
+    if (value->kind == CLUA_CONTEXT) {
+      push_context(L, work->context, &none);
+    } else {
+      clua_push(L, value, 1);
+    }
+  }
+  return work->count;
+}
+
+int clua_start(clua_machine *machine, clua_call *call, const clua_value *arguments, int count) {
+  call->coroutine = take_slot(machine);
+  if (call->coroutine < 0) {
+    clua_error_set(machine, CLUA_ERROR_MEMORY, "not enough memory");
+    return CLUA_FAILED;
+  }
+  clua_slot *slot = &machine->slots[call->coroutine];
+  slot->context = call->context;
+  slot->ticks = 0;
+  slot->nanoseconds = 0;
+  if (is_spent(machine, slot, call->function)) return fail(slot);
+  job work = {call->function, call->context, arguments, count};
+  lua_State *L = slot->thread;
+  int pushed = push_plain(machine, L, &work);
+  if (pushed < 0) {
+    lua_pushcfunction(L, begin);
+    lua_pushlightuserdata(L, &work);
+    pushed = 1;
+  }
+  return run(machine, slot, pushed, 0);
+}
+
+int clua_resume(clua_machine *machine, const clua_call *call, int how, const clua_result *answer) {
+  clua_slot *slot = slot_of(machine, call);
+  if (slot == NULL || slot->state != CLUA_STATE_PENDING) {
+    clua_error_set(machine, CLUA_ERROR_SCRIPT, "nothing waits for an answer");
+    return CLUA_FAILED;
+  }
+  if (is_spent(machine, slot, call->function)) return fail(slot);
+  machine->answer = answer;
+  machine->answer_how = how;
+  // Ticks see only what runs when they come, and a script that waits often can run between them. So slices that follow
+  // a wait are measured.
+  uint64_t before = clua_thread_nanoseconds();
+  int outcome = run(machine, slot, 0, 0);
+  charge(machine, slot, clua_thread_nanoseconds() - before);
+  return outcome;
+}
+
+void clua_finish(clua_machine *machine, clua_call *call) {
+  clua_slot *slot = slot_of(machine, call);
+  if (slot != NULL && slot->state != CLUA_STATE_FREE) give_slot(machine, call->coroutine);
+  call->coroutine = -1;
+}
+
+int clua_returned_kind(clua_machine *machine, const clua_call *call) {
+  clua_slot *slot = slot_of(machine, call);
+  if (slot == NULL || slot->state != CLUA_STATE_DONE || slot->results == 0) return CLUA_NIL;
+  return clua_kind(slot->thread, -slot->results);
+}
+
+int clua_returned_flat(clua_machine *machine, const clua_call *call, clua_value *out, int capacity) {
+  clua_slot *slot = slot_of(machine, call);
+  if (slot == NULL || slot->state != CLUA_STATE_DONE) return CLUA_FLAT_UNSUPPORTED;
+  if (slot->results > 0) return clua_flatten(slot->thread, -slot->results, out, capacity);
+  if (capacity < 1) return CLUA_FLAT_FULL;
+  *out = (clua_value){.kind = CLUA_NIL};
+  return 1;
+}
+
+// MARK: Contexts
+
+static int new_context(lua_State *L) {
+  int *reference = lua_touserdata(L, 1);
+  lua_createtable(L, 0, 4);
+  *reference = luaL_ref(L, LUA_REGISTRYINDEX);
+  return 0;
+}
+
+void clua_context_refill(clua_machine *machine, int context) {
+  if (context < 0 || context >= machine->context_count) return;
+  machine->contexts[context].ticks = 0;
+  machine->contexts[context].nanoseconds = 0;
+}
+
+int clua_context_new(clua_machine *machine) {
+  int index = machine->free_context;
+  if (index < 0) {
+    clua_context *contexts =
+        clua_grown(machine->contexts, machine->context_count, &machine->context_capacity, sizeof(clua_context));
+    if (contexts == NULL) return -1;
+    machine->contexts = contexts;
+    index = machine->context_count++;
+    machine->contexts[index] = (clua_context){.next = -1};
+    machine->free_context = index;
+  }
+  int reference = 0;
+  if (clua_protect(machine, new_context, &reference) != LUA_OK) return -1;
+  clua_context *context = &machine->contexts[index];
+  machine->free_context = context->next;
+  context->reference = reference;
+  clua_context_refill(machine, index);
+  return index;
+}
+
+void clua_context_end(clua_machine *machine, int index) {
+  if (!is_context(machine, index)) return;
+  clua_context *context = &machine->contexts[index];
+  luaL_unref(machine->L, LUA_REGISTRYINDEX, context->reference);
+  context->reference = 0;
+  context->next = machine->free_context;
+  machine->free_context = index;
+}
+
+typedef struct member {
+  int reference;
+  const char *key;
+  const clua_value *value;
+  const char *bytes;
+  size_t length;
+} member;
+
+static int get_member(lua_State *L) {
+  member *m = lua_touserdata(L, 1);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, m->reference);
+  lua_pushstring(L, m->key);
+  if (lua_rawget(L, -2) == LUA_TSTRING) m->bytes = lua_tolstring(L, -1, &m->length);
+  return 0;
+}
+
+static int set_member(lua_State *L) {
+  member *m = lua_touserdata(L, 1);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, m->reference);
+  lua_pushstring(L, m->key);
+  clua_push(L, m->value, 1);
+  lua_rawset(L, -3);
+  return 0;
+}
+
+const char *clua_context_string(clua_machine *machine, int context, const char *key, size_t *length) {
+  if (!is_context(machine, context)) return NULL;
+  member m = {.reference = machine->contexts[context].reference, .key = key};
+  if (clua_protect(machine, get_member, &m) != LUA_OK) return NULL;
+  *length = m.length;
+  return m.bytes;
+}
+
+int clua_context_set(clua_machine *machine, int context, const char *key, const clua_value *value) {
+  if (!is_context(machine, context)) return -1;
+  member m = {.reference = machine->contexts[context].reference, .key = key, .value = value};
+  return clua_protect(machine, set_member, &m) == LUA_OK ? 0 : -1;
+}

@@ -1,0 +1,261 @@
+// Flat values in and out of Lua.
+//
+// Owns: how lists, maps, null and handles look in Lua. Called by: host functions through clua_argument_…, calls.c.
+// Never: runs a metamethod; reading raises nothing and allocates nothing in Lua but room on its stack.
+#include <string.h>
+
+#include "internal.h"
+
+enum { DEPTH_MAX = 100, PUSH_DEPTH_MAX = 150 };
+
+// MARK: In
+
+static const clua_value *push_value(lua_State *L, const clua_value *value, int depth);
+
+static const clua_value *push_table(lua_State *L, const clua_value *value, int depth) {
+  uint32_t count = value->count;
+  if (depth > PUSH_DEPTH_MAX) luaL_error(L, "value too deep");
+  luaL_checkstack(L, 6, "value too deep");
+  const clua_value *next = value + 1;
+  if (value->kind == CLUA_LIST) {
+    lua_createtable(L, (int)count, 0);
+    if (count == 0) {
+      lua_rawgeti(L, LUA_REGISTRYINDEX, clua_of(L)->array_reference);
+      lua_setmetatable(L, -2);
+    }
+    for (uint32_t i = 1; i <= count; i++) {
+      next = push_value(L, next, depth + 1);
+      lua_rawseti(L, -2, i);
+    }
+    return next;
+  }
+  lua_createtable(L, 0, (int)count);
+  for (uint32_t i = 0; i < count; i++) {
+    next = push_value(L, next, depth + 1);
+    next = push_value(L, next, depth + 1);
+    lua_rawset(L, -3);
+  }
+  return next;
+}
+
+static void push_handle(lua_State *L, const clua_value *value) {
+  clua_machine *machine = clua_of(L);
+  if (value->count >= (uint32_t)machine->class_count) luaL_error(L, "unknown class");
+  int64_t *payload = lua_newuserdatauv(L, sizeof(int64_t), 0);
+  *payload = value->as.integer;
+  lua_rawgeti(L, LUA_REGISTRYINDEX, machine->classes[value->count].reference);
+  lua_setmetatable(L, -2);
+}
+
+static const clua_value *push_value(lua_State *L, const clua_value *value, int depth) {
+  switch (value->kind) {
+    case CLUA_NIL: lua_pushnil(L); break;
+    case CLUA_BOOLEAN: lua_pushboolean(L, value->as.integer != 0); break;
+    case CLUA_INTEGER: lua_pushinteger(L, value->as.integer); break;
+    case CLUA_NUMBER: lua_pushnumber(L, value->as.number); break;
+    case CLUA_STRING: lua_pushlstring(L, value->length == 0 ? "" : value->as.bytes, value->length); break;
+    case CLUA_NULL: lua_pushlightuserdata(L, NULL); break;
+    case CLUA_LIST:
+    case CLUA_MAP: return push_table(L, value, depth);
+    case CLUA_OBJECT: {
+      clua_machine *machine = clua_of(L);
+      if (value->count >= (uint32_t)machine->object_count) luaL_error(L, "unknown object");
+      lua_rawgeti(L, LUA_REGISTRYINDEX, machine->objects[value->count].reference);
+      break;
+    }
+    case CLUA_HANDLE: push_handle(L, value); break;
+    default: luaL_error(L, "unknown kind of value");
+  }
+  return value + 1;
+}
+
+const clua_value *clua_push(lua_State *L, const clua_value *values, uint32_t count) {
+  for (uint32_t i = 0; i < count; i++) values = push_value(L, values, 0);
+  return values;
+}
+
+// MARK: Out
+
+static const void *metatable_of(lua_State *L, int index) {
+  if (!lua_getmetatable(L, index)) return NULL;
+  const void *metatable = lua_topointer(L, -1);
+  lua_pop(L, 1);
+  return metatable;
+}
+
+// The class of the userdata, or -1.
+static int class_of(lua_State *L, int index) {
+  clua_machine *machine = clua_of(L);
+  const void *metatable = metatable_of(L, index);
+  if (metatable == NULL) return -1;
+  for (int i = 0; i < machine->class_count; i++) {
+    if (machine->classes[i].metatable == metatable) return i;
+  }
+  return -1;
+}
+
+static int is_object(lua_State *L, int index) {
+  clua_machine *machine = clua_of(L);
+  const void *block = lua_touserdata(L, index);
+  for (int i = 0; i < machine->object_count; i++) {
+    if (machine->objects[i].block == block) return 1;
+  }
+  return 0;
+}
+
+int clua_kind(lua_State *L, int index) {
+  switch (lua_type(L, index)) {
+    case LUA_TNONE:
+    case LUA_TNIL: return CLUA_NIL;
+    case LUA_TBOOLEAN: return CLUA_BOOLEAN;
+    case LUA_TNUMBER: return lua_isinteger(L, index) ? CLUA_INTEGER : CLUA_NUMBER;
+    case LUA_TSTRING: return CLUA_STRING;
+    case LUA_TTABLE: return CLUA_MAP;
+    case LUA_TLIGHTUSERDATA: return lua_touserdata(L, index) == NULL ? CLUA_NULL : -1;
+    case LUA_TUSERDATA: return is_object(L, index) ? CLUA_OBJECT : class_of(L, index) >= 0 ? CLUA_HANDLE : -1;
+    default: return -1;
+  }
+}
+
+typedef struct flattening {
+  lua_State *L;
+  clua_value *out;
+  int used;
+  int capacity;
+} flattening;
+
+static int flatten(flattening *f, int depth);
+
+// Whether the table on the top is a sequence: its keys are exactly 1…n. `count` is the number of its keys.
+static int shape(lua_State *L, lua_Unsigned *count, int *reason) {
+  lua_Unsigned length = lua_rawlen(L, -1);
+  lua_Unsigned keys = 0;
+  int strings = 0, others = 0;
+  lua_pushnil(L);
+  while (lua_next(L, -2)) {
+    lua_pop(L, 1);
+    keys += 1;
+    if (lua_type(L, -1) == LUA_TSTRING) {
+      strings = 1;
+    } else if (!lua_isinteger(L, -1) || (lua_Unsigned)lua_tointeger(L, -1) - 1 >= length) {
+      others = 1;
+    }
+    if (others || (strings && length > 0)) {
+      lua_pop(L, 1);
+      *reason = CLUA_FLAT_KEY;
+      return 0;
+    }
+  }
+  *count = keys;
+  if (keys > 0 && !strings && keys != length) *reason = CLUA_FLAT_KEY;
+  if (keys == 0) return metatable_of(L, -1) == clua_of(L)->array_metatable;
+  return !strings;
+}
+
+static int flatten_members(flattening *f, int is_list, lua_Unsigned count, int depth) {
+  lua_State *L = f->L;
+  int reason = 0;
+  if (is_list) {
+    for (lua_Unsigned i = 1; i <= count && reason == 0; i++) {
+      lua_rawgeti(L, -1, (lua_Integer)i);
+      reason = flatten(f, depth + 1);
+      lua_pop(L, 1);
+    }
+    return reason;
+  }
+  lua_pushnil(L);
+  while (lua_next(L, -2)) {
+    if (f->used == f->capacity) {
+      reason = CLUA_FLAT_FULL;
+    } else {
+      clua_value *key = &f->out[f->used++];
+      *key = (clua_value){.kind = CLUA_STRING};
+      key->as.bytes = lua_tolstring(L, -2, &key->length);
+      reason = flatten(f, depth + 1);
+    }
+    lua_pop(L, 1);
+    if (reason == 0) continue;
+    lua_pop(L, 1);
+    break;
+  }
+  return reason;
+}
+
+// The value on the top of the stack, which stays there.
+static int flatten(flattening *f, int depth) {
+  lua_State *L = f->L;
+  if (f->used == f->capacity || clua_is_overdue(L)) return CLUA_FLAT_FULL;
+  clua_value *out = &f->out[f->used++];
+  int kind = clua_kind(L, -1);
+  *out = (clua_value){.kind = (uint32_t)kind};
+  switch (kind) {
+    case CLUA_NIL:
+    case CLUA_NULL: return 0;
+    case CLUA_BOOLEAN: out->as.integer = lua_toboolean(L, -1); return 0;
+    case CLUA_INTEGER: out->as.integer = lua_tointeger(L, -1); return 0;
+    case CLUA_NUMBER: out->as.number = lua_tonumber(L, -1); return 0;
+    case CLUA_STRING: out->as.bytes = lua_tolstring(L, -1, &out->length); return 0;
+    case CLUA_MAP: break;
+    default: return CLUA_FLAT_UNSUPPORTED;
+  }
+  if (depth >= DEPTH_MAX || !lua_checkstack(L, 8)) return CLUA_FLAT_DEEP;
+  int reason = 0;
+  lua_Unsigned count = 0;
+  int is_list = shape(L, &count, &reason);
+  if (reason != 0) return reason;
+  if (count > (lua_Unsigned)f->capacity) return CLUA_FLAT_FULL;
+  out->kind = is_list ? CLUA_LIST : CLUA_MAP;
+  out->count = (uint32_t)count;
+  return flatten_members(f, is_list, count, depth);
+}
+
+int clua_flatten(lua_State *L, int index, clua_value *out, int capacity) {
+  if (!lua_checkstack(L, 8)) return CLUA_FLAT_DEEP;
+  flattening f = {L, out, 0, capacity};
+  if (lua_isnone(L, index)) {
+    lua_pushnil(L);
+  } else {
+    lua_pushvalue(L, index);
+  }
+  int reason = flatten(&f, 0);
+  lua_pop(L, 1);
+  return reason == 0 ? f.used : reason;
+}
+
+// MARK: Arguments of host functions
+
+int clua_arguments(lua_State *L) { return lua_gettop(L); }
+
+int clua_argument_kind(lua_State *L, int index) { return clua_kind(L, index); }
+
+const char *clua_argument_string(lua_State *L, int index, size_t *length) {
+  if (lua_type(L, index) != LUA_TSTRING) return NULL;
+  return lua_tolstring(L, index, length);
+}
+
+int clua_argument_integer(lua_State *L, int index, int64_t *value) {
+  if (lua_type(L, index) != LUA_TNUMBER) return 0;
+  int is_integer;
+  lua_Integer integer = lua_tointegerx(L, index, &is_integer);
+  if (is_integer) *value = integer;
+  return is_integer;
+}
+
+int clua_argument_number(lua_State *L, int index, double *value) {
+  if (lua_type(L, index) != LUA_TNUMBER) return 0;
+  *value = lua_tonumber(L, index);
+  return 1;
+}
+
+int clua_argument_boolean(lua_State *L, int index) { return lua_toboolean(L, index); }
+
+int clua_argument_handle(lua_State *L, int index, uint32_t class_index, int64_t *payload) {
+  if (lua_type(L, index) != LUA_TUSERDATA || class_index >= (uint32_t)clua_of(L)->class_count) return 0;
+  if (metatable_of(L, index) != clua_of(L)->classes[class_index].metatable) return 0;
+  memcpy(payload, lua_touserdata(L, index), sizeof(int64_t));
+  return 1;
+}
+
+int clua_argument_flat(lua_State *L, int index, clua_value *out, int capacity) {
+  return clua_flatten(L, index, out, capacity);
+}
