@@ -3,8 +3,14 @@
 #ifndef COPENSSL_SHIM_H
 #define COPENSSL_SHIM_H
 #define OPENSSL_SUPPRESS_DEPRECATED 1
+#include <openssl/core_names.h>
+#include <openssl/crypto.h>
 #include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <openssl/params.h>
 #include <openssl/pem.h>
+#include <openssl/sha.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
@@ -34,5 +40,14 @@ static inline void edge_SSL_CTX_refuse_renegotiation(SSL_CTX *context) {
 static inline void edge_ERR_raise_system(int error) { ERR_raise(ERR_LIB_SYS, error); }
 
 static inline int edge_ERR_is_system(unsigned long error) { return ERR_SYSTEM_ERROR(error); }
+
+// Keys an HMAC with SHA-256. Here, for the parameters keep pointers to both texts until the call is over.
+static inline int edge_EVP_MAC_init_sha256(EVP_MAC_CTX *context, const unsigned char *key, size_t count) {
+  char digest[] = "SHA256";
+  OSSL_PARAM parameters[2];
+  parameters[0] = OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0);
+  parameters[1] = OSSL_PARAM_construct_end();
+  return EVP_MAC_init(context, key, count, parameters);
+}
 
 #endif
