@@ -113,14 +113,20 @@ public struct SourceMap: Sendable {
     return low
   }
 
-  /// The text of a line (numbered from 1) without its ending; empty beyond the last one. Bytes that are not UTF-8
-  /// come out as U+FFFD.
-  public func text(ofLine line: Int) -> String {
-    guard line >= 1, line <= lineStarts.count else { return "" }
+  /// How many lines there are, at least one; a line end at the end of the text begins another.
+  public var lineCount: Int { lineStarts.count }
+
+  /// The bytes of a line (numbered from 1) without its ending; empty, at the end of the text, beyond the last one.
+  public func range(ofLine line: Int) -> Range<Int> {
+    guard line >= 1, line <= lineStarts.count else { return bytes.count..<bytes.count }
     var start = lineStarts[line - 1]
     if line == 1 { start = SourceMap.textStart(bytes) }
     var end = line < lineStarts.count ? lineStarts[line] : bytes.count
     while end > start, bytes[end - 1] == 0x0A || bytes[end - 1] == 0x0D { end -= 1 }
-    return String(decoding: bytes[start..<max(start, end)], as: UTF8.self)
+    return start..<max(start, end)
   }
+
+  /// The text of a line (numbered from 1) without its ending; empty beyond the last one. Bytes that are not UTF-8
+  /// come out as U+FFFD.
+  public func text(ofLine line: Int) -> String { String(decoding: bytes[range(ofLine: line)], as: UTF8.self) }
 }

@@ -119,7 +119,7 @@ def without_standard_streams():
   """an edge that is started without standard input and errors has a spawner that stays until it ends"""
   with Folder(serving("http://127.0.0.1:1")) as folder:
     line = ["sh", "-c", 'exec "$0" run --config routes.yaml <&- 2>&-', binary()]
-    with subprocess.Popen(line, cwd=folder.path, stdout=subprocess.PIPE, process_group=0) as process:
+    with subprocess.Popen(line, cwd=folder.path, env=environment(), stdout=subprocess.PIPE, process_group=0) as process:
       try:
         while json.loads(process.stdout.readline())["event"] != "ready":
           pass

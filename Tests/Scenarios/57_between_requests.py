@@ -120,8 +120,8 @@ def answers_have_a_date():
 def unread_log():
   """a log that nobody reads does not keep the process from ending"""
   with Origin() as origin, Folder(serving(origin)) as folder:
-    with subprocess.Popen([binary(), "run"], cwd=folder.path, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.DEVNULL) as process:
+    with subprocess.Popen([binary(), "run"], cwd=folder.path, env=environment(), stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
       try:
         address = next(line["address"] for line in map(json.loads, process.stdout) if line["event"] == "listening")
         host, port = address.rsplit(":", 1)

@@ -1,5 +1,6 @@
 """The command line: exit codes and messages."""
 
+import os
 import re
 import socket
 
@@ -24,6 +25,10 @@ def refused(config, *patterns, files=None, extra=None, file="routes.yaml"):
   for pattern in patterns:
     holds(re.search(pattern, text), f"no {pattern!r} in {text!r}")
   return text
+
+
+# A policy that may stand everywhere.
+POLICY = "return {on_request = function() end, handle = function() edge.reply{body = 'hello'} end}\n"
 
 
 def text_of(config=None, **changes):
@@ -84,9 +89,15 @@ def every_key():
                          "pass": ["authorization", "x-api-key", "cookie"]}},
     "routes": {"all": {"host": ["a.test", "*.b.test"], "methods": ["GET", "POST"], "listeners": ["main"],
                        "body_size": "1MiB", "client_fin": "finish"}},
+    "auth": {"secret": ["${env:JWT_SECRET}"], "issuer": "https://id.test", "audience": ["edge"], "require_exp": True,
+             "leeway": "30s", "claims": {"user": ["sub"], "roles": "roles"}},
+    "roles": {"user": {"permissions": ["services:use", "mcp:*"]}},
+    "policies": {"auth": {"script": "auth.lua", "settings": {"limit": "100 per 1m", "strict": True}}},
     "log": {"level": "info", "access": True}})
   more = "services:\n  more:\n    endpoints: [\"http://127.0.0.1:3008\"]\n"
-  code, text = checked(config, files={"conf.d/more.yaml": more})
+  guarded = "routes:\n  more: {path: /more, service: more, policies: [auth], permission: \"services:use\"}\n"
+  handled = "  hello: {path: /hello, handler: auth, policies: auth}\n"
+  code, text = checked(config, files={"conf.d/more.yaml": more + guarded + handled, "policies/auth.lua": POLICY})
   same(code, 0, text)
 
 
@@ -216,6 +227,75 @@ def environment_values():
   same(checked(text, extra={"PLAY_PORT": "0"})[0], 0)
   same(checked(text.replace("PLAY_PORT", "PLAY_PORT:-3003"))[0], 0)
   refused(text, extra={"PLAY_PORT": "many"})
+
+
+@play
+def secret_of_tokens():
+  """without a secret of tokens, or with one that can be guessed, nothing starts; no message shows one"""
+  for extra in ({"JWT_SECRET": None}, {"JWT_SECRET": ""}, {"JWT_SECRET": "hunter2-hunter2-hunter2-hunter2"}):
+    for verb in ("check", "run"):
+      with Folder(GOOD) as folder:
+        code, out, err = command(verb, "--config", f"{folder.path}/routes.yaml", extra=extra)
+        same(code, 1, f"exit code of {verb} with {extra}; it wrote {out!r} {err!r}")
+        holds("environment JWT_SECRET: error: " in out + err, out + err)
+        holds("hunter2" not in out + err, out + err)
+  found = refused(text_of(auth={"secret": "hunter2-hunter2"}), "at least 32")
+  holds("hunter2" not in found, found)
+  code, text = checked(merged(GOOD, {"auth": {"secret": "hunter2-" * 4}}), "--full")
+  same(code, 0, text)
+  holds("secret: [\"***\"]" in text and "hunter2" not in text, text)
+  same(checked(GOOD, "--env=placeholder", extra={"JWT_SECRET": None})[0], 0, "exit code with placeholders")
+
+
+@play
+def secret_of_development():
+  """run --dev makes a secret that only its owner can read and keeps it; check --dev makes none"""
+  with Folder(GOOD) as folder:
+    path, kept = f"{folder.path}/routes.yaml", f"{folder.path}/var/dev_jwt_secret"
+    code, out, err = command("check", "--dev", "--config", path, extra={"JWT_SECRET": None})
+    same((code, os.path.exists(kept)), (0, False), f"check --dev, which wrote {out!r} {err!r}")
+  with Edge(GOOD, {"JWT_SECRET": None}, loud=True, options=["--dev"]) as edge:
+    kept = f"{edge.folder.path}/var/dev_jwt_secret"
+    same(os.stat(kept).st_mode & 0o777, 0o600, "bits of the file")
+    same(os.stat(os.path.dirname(kept)).st_mode & 0o777, 0o700, "bits of its folder")
+    with open(kept, encoding="ascii") as file:
+      secret = file.read().strip()
+    holds(re.fullmatch("[0-9a-f]{64}", secret), f"the secret is {secret!r}")
+    same(edge.reload()["event"], "reload_unchanged")
+    path = f"{edge.folder.path}/routes.yaml"
+    code, out, err = command("check", "--dev", "--full", "--config", path, extra={"JWT_SECRET": None})
+    same(code, 0, f"exit code of check; it wrote {err!r}")
+    holds(secret not in out + err + edge.errors.decode() + json.dumps(edge.log), "the secret is shown")
+    os.chmod(kept, 0o640)
+    code, out, err = command("check", "--dev", "--config", path, extra={"JWT_SECRET": None})
+    same(code, 1, f"exit code of check with a file that others may read; it wrote {out!r}")
+    holds("dev_jwt_secret: error: " in err and "640" in err, err)
+
+
+@play
+def secret_of_somebody_else():
+  """run --dev, check --dev and token refuse a secret of development that is not the own user's alone"""
+  unset = {"JWT_SECRET": None}
+  with Folder(GOOD) as folder:
+    path, kept = f"{folder.path}/routes.yaml", f"{folder.path}/var/dev_jwt_secret"
+    secret = "0123456789abcdef" * 4
+    folder.write("var/dev_jwt_secret", secret + "\n")
+    os.chmod(kept, 0o600)
+    code, out, err = command("token", "--config", path, extra=unset)
+    same((code, out.count("."), err), (0, 2, ""), "token with a secret of the own user")
+    if os.geteuid() == 0:
+      os.chown(kept, 65534, 65534)
+      problem = "another user"
+    else:
+      os.chmod(kept, 0o604)  # nobody but root can give a file away
+      problem = "others may read it"
+    for arguments in (["token"], ["check", "--dev"], ["run", "--dev"]):
+      code, out, err = command(*arguments, "--config", path, extra=unset)
+      same(code, 1, f"exit code of {arguments}; it wrote {out!r} {err!r}")
+      holds("dev_jwt_secret: error: " in out + err and problem in out + err, f"{arguments}: {out!r} {err!r}")
+      holds(secret not in out + err, f"{arguments} shows the secret")
+    with open(kept, encoding="ascii") as file:
+      same(file.read(), secret + "\n", "the file afterwards")
 
 
 @play

@@ -16,27 +16,36 @@ def blocks(kind):
   return [text for name, text in fenced if name == kind]
 
 
+def shell_lines():
+  return [line for block in blocks("sh") for line in block.splitlines()]
+
+
 def curl_lines():
-  return [line for block in blocks("sh") for line in block.splitlines() if line.startswith("curl ")]
+  return [line for line in shell_lines() if line.startswith("curl ")]
 
 
 def shipped(service_port):
   """The shipped configuration as files, its chat service moved to a port of this play."""
-  files = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in (ROOT / "conf.d").iterdir()}
+  paths = [*(ROOT / "conf.d").glob("*.yaml"), *(ROOT / "policies").glob("*.lua")]
+  files = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in paths}
   files["conf.d/services.yaml"] = files["conf.d/services.yaml"].replace("127.0.0.1:3007", f"127.0.0.1:{service_port}")
   return (ROOT / "routes.yaml").read_text(encoding="utf-8"), files
 
 
 def newcomer(service_port):
-  """What `make run` starts, on a free port."""
+  """What `make run` starts, on a free port: nobody has set a secret."""
   config, files = shipped(service_port)
-  return Edge(config, {"PORT": "0"}, files, loud=True, options=["--dev"])
+  return Edge(config, {"PORT": "0", "JWT_SECRET": None}, files, loud=True, options=["--dev"])
 
 
 def typed(line, edge):
+  """What a command prints that is typed beside the files of the edge, after the line that keeps a token."""
   host, port = edge.address()
-  done = subprocess.run(["bash", "-c", line.replace("127.0.0.1:3003", f"{host}:{port}")], stdin=subprocess.DEVNULL,
-                        capture_output=True, timeout=DEADLINE, check=False)
+  (keeps_token,) = [line for line in shell_lines() if line.startswith("TOKEN=")]
+  text = f"set -e\n{keeps_token}\n{line}".replace("127.0.0.1:3003", f"{host}:{port}")
+  done = subprocess.run(["bash", "-c", text.replace(".build/release/edge", binary())], stdin=subprocess.DEVNULL,
+                        cwd=edge.folder.path, env=environment({"JWT_SECRET": None}), capture_output=True,
+                        timeout=DEADLINE, check=False)
   same(done.returncode, 0, f"exit code of {line!r}, which said {done.stderr!r}")
   return done.stdout.decode()
 
@@ -44,7 +53,7 @@ def typed(line, edge):
 def shape(value):
   """A JSON value with everything that differs from run to run taken out."""
   if isinstance(value, dict):
-    kept = {"status", "code", "message", "version"}
+    kept = {"status", "code", "message", "version", "user", "roles", "details"}
     return {name: member if name in kept else shape(member) for name, member in value.items()}
   return type(value).__name__
 
@@ -53,7 +62,7 @@ def shape(value):
 def printed_answers():
   """the commands of the README print what it shows"""
   lines, shown_answers = curl_lines(), blocks("json")
-  same(len(shown_answers), 2, "answers shown")
+  same(len(shown_answers), 4, "answers shown")
   with refused_port() as nobody, newcomer(nobody.getsockname()[1]) as edge:
     for line, wanted in zip(lines, shown_answers):
       same(shape(json.loads(typed(line, edge))), shape(json.loads(wanted)), f"what {line!r} prints")
@@ -61,21 +70,52 @@ def printed_answers():
 
 @play
 def with_a_service():
-  """with a service there, the README's last command gets the service's own answer"""
+  """with a service there, the README's last command gets the service's own answer, and the service is told the user"""
   with Origin(answer(404, b"no such room")) as origin, newcomer(origin.address[1]) as edge:
-    same(typed(curl_lines()[2], edge), "404\n")
-    same(edge.log_line(path="/api/chat/rooms")["service"], "chat-service")
+    same(typed(curl_lines()[-1], edge), "404\n")
+    line = edge.log_line(path="/api/chat/rooms")
+    same((line["service"], line["principal"]), ("chat-service", "dev"))
+    same(origin.last().fields.all("x-user-id"), ["dev"])
+
+
+@play
+def own_decision():
+  """the README's policy lets everybody read and refuses who may not write"""
+  (policy,) = blocks("lua")
+  scripts = {"policies/auth.lua": (ROOT / "policies/auth.lua").read_text(encoding="utf-8"), "policies/own.lua": policy}
+  with Origin() as origin:
+    config = serving(origin, route={"policies": ["auth", "own"]},
+                     policies={"auth": {"script": "auth.lua"}, "own": {"script": "own.lua"}})
+    with Edge(config, files=scripts) as edge, edge.client() as client:
+      for role, status in (("user", 403), ("admin", 200)):
+        fields = [bearer(role=role)]
+        same(client.get("/", fields).status, 200, f"reading as {role}")
+        same(client.request("POST", "/", fields, b"{}").status, status, f"writing as {role}")
 
 
 @play
 def greeting():
-  """a newcomer is greeted on standard error with an address that answers, and the log stays a log"""
+  """a newcomer is greeted on standard error with commands that answer, and the log stays a log"""
   with refused_port() as nobody, newcomer(nobody.getsockname()[1]) as edge:
     host, port = edge.address()
     edge.wait(lambda: b"Ctrl-C" in edge.errors, "the greeting is not written")
-    command_shown = re.search(rb"curl \S+", edge.errors)[0].decode()
-    holds(f"{host}:{port}" in command_shown, command_shown)
-    same(json.loads(typed(command_shown, edge))["status"], "OK")
+    commands = [line.decode() for line in re.findall(rb"curl .+", edge.errors)]
+    for shown_command in commands:
+      holds(f"{host}:{port}" in shown_command, shown_command)
+    health, whoami = [json.loads(typed("curl -s" + shown_command.removeprefix("curl"), edge))
+                      for shown_command in commands]
+    same((health["status"], whoami["user"]), ("OK", "dev"))
+
+
+@play
+def development_secret():
+  """the secret of development is made once, for its owner's eyes only, and `edge token` takes the same"""
+  with refused_port() as nobody, newcomer(nobody.getsockname()[1]) as edge:
+    secret = pathlib.Path(edge.folder.path) / "var" / "dev_jwt_secret"
+    same(secret.stat().st_mode & 0o7777, 0o600, "access bits")
+    before = secret.read_text(encoding="ascii")
+    same(json.loads(typed(curl_lines()[1], edge))["user"], "dev")
+    same(secret.read_text(encoding="ascii"), before, "the secret after `edge token`")
 
 
 @play
@@ -83,7 +123,7 @@ def checked_example():
   """the README's configuration is good, and its broken one gets exactly the message shown"""
   (config,) = blocks("yaml")
   (wanted,) = [block for block in blocks("") if "did you mean" in block]
-  with Folder(config) as folder:
+  with Folder(config, shipped(1)[1]) as folder:
     same(command("check", folder=folder.path)[0], 0, "exit code of check")
     folder.write("routes.yaml", config.replace(", service:", ", servce:"))
     code, _, errors = command("check", folder=folder.path)

@@ -10,10 +10,12 @@ from stage.check import DEADLINE, Deadline, Failed, Late, among, eventually, hol
 from stage.client import (Client, Stream, Unanswering, assert_refused, chunked, free_port, head, own_port,
                           random_bytes, refused_port)
 from stage.config import merged, serving, yaml
-from stage.edge import MEMORY_FACTOR, Edge, Folder, binary, command, difference
+from stage.edge import MEMORY_FACTOR, Edge, Folder, binary, command, difference, environment
 from stage.kernel import listening, sockets
 from stage.origin import Gate, Line, Origin, answer, held, raw
+from stage.policies import AUTH, PERMISSIONS, RATE_LIMIT, WHOAMI, file_of, furnished, lua
 from stage.tls import TLS, certificate, pem
+from stage.token import SECRET, bearer, part, signed, token
 from stage.wire import Cut, Malformed, Message, Request, Response
 
 PLAYS = []
@@ -34,6 +36,21 @@ def staged(script=None, *, whole=True, loud=False, lenient=False, **config):
     with Edge(serving(origin, **config), loud=loud) as edge:
       with edge.client() as client:
         yield client, edge, origin
+
+
+@contextmanager
+def ruled(policies=None, script=None, *, handlers=None, route=None, whole=True, loud=False, lenient=False, extra=None,
+          routes=None, **config):
+  """As `staged`, with these policies, in their order, on all that goes to the service, and each handler at its name.
+
+  Policies and handlers are dictionaries of names to Lua text, or to Lua text and settings."""
+  rows, files = furnished({**(policies or {}), **(handlers or {})})
+  own = {name: {"path": f"/{name}", "handler": name} for name in handlers or {}}
+  with Origin(script, whole=whole, lenient=lenient) as origin:
+    document = serving(origin, route=merged({"policies": list(policies or {})}, route or {}),
+                       **merged({"routes": merged(own, routes or {}), "policies": rows}, config))
+    with Edge(document, files=files, loud=loud, extra=extra) as edge, edge.client() as client:
+      yield client, edge, origin
 
 
 def trusting(*origins, ca="ca", service=None, **config):

@@ -54,6 +54,8 @@ enum Limits {
   /// Text of path and host kept for the log.
   static let recordPathBytes = 256
   static let recordHostBytes = 96
+  /// The name of the caller kept for the log.
+  static let recordPrincipalBytes = 256
   /// The longest method; longer ones are refused.
   static let methodBytesMax = 32
   /// A request id of a trusted peer that is kept.
@@ -69,6 +71,24 @@ enum Limits {
   static let lookupRetryDoublingsMax = 6
   /// How long a lookup that runs is awaited at the end.
   static let lookupEndMilliseconds = 100
+  /// Scripts: the memory of a machine, the longest string (and any other single piece), and the CPU time of a slice and
+  /// of an exchange in ticks of the thread's timer, 2 ms or what the kernel makes of it (4 ms at 250 Hz).
+  static let scriptMemoryBytes = 32 << 20
+  static let scriptStringBytes = 2 << 20
+  static let scriptSliceTicks = 2
+  static let scriptExchangeTicks = 5
+  /// When one script has taken this long of a turn, the policies of others wait for the next.
+  static let scriptTurnNanoseconds: UInt64 = 3_000_000
+  /// Lines that one call of a script may write into the log.
+  static let scriptLogLines = 100
+  /// The same for loading a script and for its `init`: off the loops, but a start must not hang.
+  static let scriptLoadTicks = 250
+  /// What a policy may say in an error beyond its code, and in the fields of an answer.
+  static let errorDetailBytes = 16 << 10
+  static let errorMessageBytes = 1 << 10
+  static let replyFieldBytes = 8 << 10
+  /// The longest answer of a handler: with its head it waits in one buffer for a client that does not take it.
+  static let replyBodyBytes = 192 << 10
   /// The longest host name (RFC 1035 section 2.3.4) with a colon and a port.
   static let hostBytesMax = 253 + 6
 

@@ -34,9 +34,10 @@ enum CheckCommand {
     let options = LoadOptions(
       environment: Environment.current(), dev: arguments.has("--dev"), placeholders: arguments.has("--env"))
     let outcome = Loader.load(path: arguments.configPath, options: options)
-    for diagnosis in outcome.diagnoses { Console.error(diagnosis.render()) }
-    guard let snapshot = outcome.snapshot, let resolved = outcome.resolved else {
-      let errors = outcome.diagnoses.filter { $0.severity == .error }.count
+    let policies = checkPolicies(outcome)
+    for diagnosis in outcome.diagnoses + policies { Console.error(diagnosis.render()) }
+    guard let snapshot = outcome.snapshot, let resolved = outcome.resolved, policies.isEmpty else {
+      let errors = (outcome.diagnoses + policies).filter { $0.severity == .error }.count
       Console.error("\(arguments.configPath): \(errors == 1 ? "1 error" : "\(errors) errors")")
       return ExitCode.failed
     }
@@ -47,9 +48,18 @@ enum CheckCommand {
     func count(_ number: Int, _ noun: String) -> String { number == 1 ? "1 \(noun)" : "\(number) \(noun)s" }
     Console.print(
       "\(arguments.configPath): ok: \(count(snapshot.listeners.count, "listener")), "
-        + "\(count(snapshot.services.count, "service")), \(count(snapshot.routes.count, "route")) "
+        + "\(count(snapshot.services.count, "service")), \(snapshot.policies.count) "
+        + "\(snapshot.policies.count == 1 ? "policy" : "policies"), \(count(snapshot.routes.count, "route")) "
         + "in \(count(outcome.files.count, "file"))")
     return ExitCode.success
+  }
+
+  /// Runs what a start would run of the scripts.
+  private static func checkPolicies(_ outcome: LoadOutcome) -> [Diagnosis] {
+    guard let snapshot = outcome.snapshot, let resolved = outcome.resolved, let keyValues = KeyValueStore()
+    else { return [] }
+    let tools = PolicyTools(snapshot, limits: RateLimits(), keyValues: keyValues, log: nil)
+    return PolicyCheck.run(snapshot, resolved, tools)
   }
 }
 

@@ -87,7 +87,9 @@ struct UsageError: Error {
 
 /// All verbs.
 enum CommandTable {
-  static let rows: [CommandRow] = [RunCommand.row, CheckCommand.row, VersionCommand.row]
+  static let rows: [CommandRow] = [
+    RunCommand.row, CheckCommand.row, TestCommand.row, TokenCommand.row, VersionCommand.row,
+  ]
 
   /// Runs a command line without the program's name; returns the exit code.
   static func run(_ words: [String]) -> Int32 {

@@ -12,7 +12,7 @@ enum RunCommand {
     guard let spawner = Spawner.start() else { return refuse("no process or descriptors for the spawner") }
     // Before any thread exists. A signal that comes while the configuration is read is not lost.
     guard let signals = SignalSource() else { return refuse("out of file descriptors") }
-    let options = LoadOptions(environment: Environment.current(), dev: arguments.has("--dev"))
+    let options = LoadOptions(environment: Environment.current(), dev: arguments.has("--dev"), mayWrite: true)
     let outcome = Loader.load(path: arguments.configPath, options: options)
     for diagnosis in outcome.diagnoses where outcome.hasErrors || diagnosis.severity != .note {
       Console.error(diagnosis.render())
@@ -29,6 +29,7 @@ enum RunCommand {
       }
       return ExitCode.success
     } catch {
+      for diagnosis in error.diagnoses { Console.error(diagnosis.render()) }
       return refuse(error.message)
     }
   }
@@ -42,7 +43,14 @@ enum RunCommand {
   private static func greeting(_ generation: Generation) -> String {
     let addresses = generation.plan.listeners.map { "http://\($0.socket.address)" }
     var lines = ["", "Edge \(Version.text) serves \(addresses.joined(separator: ", ")) (development)", ""]
-    if let address = addresses.first { lines.append("  try    curl \(address)/health") }
+    if let address = addresses.first {
+      lines.append("  try    curl \(address)/health")
+      if DevelopmentToken.maySign(generation.plan.resolved),
+        let token = DevelopmentToken().signed(generation.plan.snapshot.auth)
+      {
+        lines.append("         curl -H 'authorization: Bearer \(token)' \(address)/api/whoami")
+      }
+    }
     lines.append("  routes \(generation.plan.snapshot.routes.map(\.name).joined(separator: ", "))")
     lines.append("  stop   Ctrl-C")
     return lines.joined(separator: "\n") + "\n"

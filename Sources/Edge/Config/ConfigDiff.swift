@@ -23,8 +23,23 @@ struct ConfigDiff: Equatable {
     needsRestart = ConfigDiff(from: running, to: new).needsRestart
   }
 
-  /// Certificates are read through their path: the file may have changed where the path has not.
-  mutating func compareTrust(_ old: Snapshot, _ new: Snapshot) {
+  /// Certificates and scripts are read through their path: the file may have changed where the path has not.
+  mutating func compareFiles(_ old: Snapshot, _ new: Snapshot) {
+    compareTrust(old, new)
+    compareScripts(old, new)
+  }
+
+  private mutating func compareScripts(_ old: Snapshot, _ new: Snapshot) {
+    let before = Dictionary(old.policies.map { ($0.name, $0.script) }, uniquingKeysWith: { first, _ in first })
+    for policy in new.policies {
+      guard let left = before[policy.name], old.scripts[left].contentHash != new.scripts[policy.script].contentHash
+      else { continue }
+      let path = "policies.\(policy.name)"
+      if !changed.contains("\(path).\(PolicySection.script.key)") { changed.append(path) }
+    }
+  }
+
+  private mutating func compareTrust(_ old: Snapshot, _ new: Snapshot) {
     let before = Dictionary(old.services.map { ($0.name, $0.trust) }, uniquingKeysWith: { first, _ in first })
     for service in new.services {
       guard let left = before[service.name] ?? nil, let right = service.trust,

@@ -16,6 +16,7 @@ struct CrossChecks {
     checks.addresses()
     checks.targets()
     checks.references()
+    checks.permissions()
     checks.encryption()
     RouteChecks.run(root, into: &checks.diagnoses)
     // Beside errors, these would mostly be their consequences.
@@ -71,21 +72,33 @@ struct CrossChecks {
   /// Exactly one target per route.
   private mutating func targets() {
     for entry in entries(RootSection.routes) where !entry.fields.section.rows.isEmpty {
-      let service = entry.fields.keyPlaces[RouteSection.service.key]
-      let builtin = entry.fields.keyPlaces[RouteSection.builtin.key]
-      switch (service, builtin) {
-      case (.some(let first), .some(let second)):
+      let keys = [RouteSection.service, RouteSection.builtin, RouteSection.handler].map(\.key)
+      let written = keys.filter { entry.fields.keyPlaces[$0] != nil }
+      let places = written.compactMap { entry.fields.keyPlaces[$0] }
+      if let first = places.first {
+        guard let last = places.last, places.count > 1 else { continue }
         diagnoses.error(
-          second, "the route '\(entry.name)' has two targets", hint: "keep 'service' or 'builtin'",
+          last, "the route '\(entry.name)' has \(places.count == 2 ? "two" : "three") targets",
+          hint: "keep \(ConfigText.choices(written.map { "'\($0)'" }))",
           related: [Diagnosis.Related(place: first, message: "the other one is here")])
-      case (nil, nil):
-        let suspects = entry.fields.suspects
-        if suspects.contains(RouteSection.service.key) || suspects.contains(RouteSection.builtin.key) { continue }
+      } else if entry.fields.suspects.isDisjoint(with: keys) {
         diagnoses.error(
           entry.fields.place, "the route '\(entry.name)' leads nowhere",
-          hint: "add 'service: NAME' or 'builtin: NAME'")
-      default: break
+          hint: "add \(ConfigText.choices(keys.map { "'\($0): NAME'" }))")
       }
+    }
+  }
+
+  /// A permission that nothing checks: whoever wrote it believes the route to be guarded.
+  private mutating func permissions() {
+    for entry in entries(RootSection.routes) {
+      guard let place = entry.fields.keyPlaces[RouteSection.permission.key],
+        case .list(let members) = entry.fields[RouteSection.policies]?.value, members.isEmpty,
+        entry.fields.suspects.isDisjoint(with: [RouteSection.policies.key])
+      else { continue }
+      diagnoses.error(
+        place, "'permission' has no effect: the route '\(entry.name)' has no 'policies' that see to it",
+        hint: "add 'policies', or remove 'permission'")
     }
   }
 
@@ -93,15 +106,28 @@ struct CrossChecks {
   private mutating func references() {
     let services = entries(RootSection.services).map(\.name)
     let listeners = entries(RootSection.listeners).map(\.name)
+    let policies = entries(RootSection.policies).map(\.name)
     let knownServices = Set(services)
+    let knownPolicies = Set(policies)
     let knownListeners = Set(listeners)
     for entry in entries(RootSection.routes) {
       if let setting = entry.fields[RouteSection.service], !isKnown(setting, knownServices) {
         report(setting, .service, among: services)
       }
-      guard case .list(let members) = entry.fields[RouteSection.listeners]?.value else { continue }
-      for member in members where !isKnown(member, knownListeners) { report(member, .listener, among: listeners) }
+      if let setting = entry.fields[RouteSection.handler], !isKnown(setting, knownPolicies) {
+        report(setting, .policy, among: policies)
+      }
+      for member in members(entry, RouteSection.policies) where !isKnown(member, knownPolicies) {
+        report(member, .policy, among: policies)
+      }
+      for member in members(entry, RouteSection.listeners) where !isKnown(member, knownListeners) {
+        report(member, .listener, among: listeners)
+      }
     }
+  }
+
+  private func members(_ entry: NamedFields, _ row: SchemaRow) -> [Setting] {
+    if case .list(let members) = entry.fields[row]?.value { members } else { [] }
   }
 
   /// A `tls` section that nothing would use: whoever wrote it believes the connections to be verified.
@@ -146,15 +172,25 @@ struct CrossChecks {
         root.keyPlaces[RootSection.routes.key] ?? root.place, "there is no route: every request is answered with 404")
     }
     var used: Set<String> = []
+    var usedPolicies: Set<String> = []
     for route in routes {
       if case .text(let name) = route.fields[RouteSection.service]?.value { used.insert(name) }
+      if case .text(let name) = route.fields[RouteSection.handler]?.value { usedPolicies.insert(name) }
+      for member in members(route, RouteSection.policies) {
+        if case .text(let name) = member.value { usedPolicies.insert(name) }
+      }
+    }
+    for entry in entries(RootSection.policies) where !usedPolicies.contains(entry.name) {
+      diagnoses.warning(entry.fields.place, "no route uses the policy '\(entry.name)'")
     }
     let bound = Set(
       entries(RootSection.listeners).compactMap { entry -> HostPort? in
         if case .address(let address) = entry.fields[ListenerSection.bind]?.value { address } else { nil }
       })
+    // A script may ask any of them.
+    let hasScripts = !entries(RootSection.policies).isEmpty
     for entry in entries(RootSection.services) {
-      if !used.contains(entry.name) {
+      if !used.contains(entry.name), !hasScripts {
         diagnoses.warning(entry.fields.place, "no route leads to the service '\(entry.name)'")
       }
       guard case .list(let members) = entry.fields[ServiceSection.endpoints]?.value else { continue }

@@ -22,7 +22,8 @@ enum EnvironmentTable {
     RefusedVariable(
       name: "DATABASE_URL", use: "a database", instead: "unset it: nothing is stored in a database yet"),
     RefusedVariable(
-      name: "AUTH_SERVICE_URL", use: "an authentication service", instead: "unset it: nobody is authenticated yet"),
+      name: "AUTH_SERVICE_URL", use: "an authentication service",
+      instead: "unset it: tokens are verified with JWT_SECRET"),
     RefusedVariable(
       name: "CREDIT_SERVICE_URL", use: "a credit service", instead: "unset it: no credits are counted yet"),
   ]

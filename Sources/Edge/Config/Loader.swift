@@ -1,6 +1,7 @@
 // From a path to a snapshot: the one way a configuration comes in.
 //
-// Owns: the order of steps (environment, main file, includes, merge, defaults, checks, certificates, decode).
+// Owns: the order of steps (environment, main file, includes, merge, defaults, checks, certificates, scripts, secret,
+// decode).
 // Called by: commands, at start and at reload, off the loops.
 // Never: reads the environment of the process by itself, prints, or leaves anything half loaded: there is a snapshot
 // only when there is no error.
@@ -16,12 +17,18 @@ struct LoadOptions: Sendable {
   /// `--env=placeholder`: undefined references become placeholders instead of errors. The snapshot is for checking
   /// only.
   var placeholders: Bool
+  /// Whether `--dev` may make the secret of development. Where it may not and there is none, the snapshot has one that
+  /// is kept nowhere: it is for checking only.
+  var mayWrite: Bool
 
   /// Options; by default an empty environment and nothing special.
-  init(environment: [String: String] = [:], dev: Bool = false, placeholders: Bool = false) {
+  init(
+    environment: [String: String] = [:], dev: Bool = false, placeholders: Bool = false, mayWrite: Bool = false
+  ) {
     self.environment = environment
     self.dev = dev
     self.placeholders = placeholders
+    self.mayWrite = mayWrite
   }
 }
 
@@ -68,6 +75,7 @@ struct Loader {
   private var files: [LoadedFile] = []
   private var readPaths: Set<String> = []
   private var trust: TrustReader
+  private var scripts: ScriptReader
   /// False when a file could not be parsed: references into it would look broken.
   private var isComplete = true
 
@@ -82,6 +90,7 @@ struct Loader {
     folder = ConfigFile.folder(of: path)
     self.options = options
     trust = TrustReader(folder: folder)
+    scripts = ScriptReader(folder: folder)
     references = ReferenceResolver(
       variables: EnvironmentVariables(options.environment), folder: folder, placeholders: options.placeholders)
   }
@@ -92,12 +101,17 @@ struct Loader {
     for (pattern, place) in patterns(of: root) { include(pattern, at: place, into: &root) }
     if isComplete {
       root.fill(&references, into: &diagnoses)
+      addStandardRoles(to: &root)
       diagnoses = CrossChecks.run(root, dev: options.dev, diagnoses: diagnoses)
       trust.read(&root, into: &diagnoses)
+      scripts.read(root, into: &diagnoses)
+      completeSecret(of: &root)
     }
     guard !diagnoses.hasErrors else { return outcome(nil, nil) }
     do {
-      return outcome(try RootSection.decode(root, folder: folder, trust: trust, contentHash: contentHash), root)
+      let snapshot = try RootSection.decode(
+        root, folder: folder, trust: trust, scripts: scripts, contentHash: contentHash)
+      return outcome(snapshot, root)
     } catch {
       let message = "'\(error.path)' was accepted but is no \(error.wanted); this is a defect of Edge"
       diagnoses.add(Diagnosis(.error, .file(mainPath), message))
@@ -119,6 +133,10 @@ struct Loader {
     for file in trust.files {
       hash.add(file.path)
       withUnsafeBytes(of: file.contentHash) { hash.add($0) }
+    }
+    for script in scripts.files {
+      hash.add(script.path)
+      withUnsafeBytes(of: script.contentHash) { hash.add($0) }
     }
     withUnsafeBytes(of: references.hash.value) { hash.add($0) }
     return hash.value
@@ -163,8 +181,8 @@ struct Loader {
   /// Reads the keys of one file that is in memory; nil when it cannot be parsed.
   private mutating func parse(_ bytes: [UInt8], path: String, isMain: Bool) -> SectionFields? {
     files.append(LoadedFile(path: path, byteCount: bytes.count, contentHash: ContentHash.of(bytes)))
-    let source = SourceFile(path: path, bytes: bytes)
-    let start = source.place(from: 0, to: 0)
+    var source = SourceFile(path: path, bytes: bytes)
+    var start = source.place(from: 0, to: 0)
     do {
       guard let node = try YAMLParser.parse(source.map, limits: YAMLParser.Limits(bytesMax: Loader.fileBytesMax))
       else {
@@ -174,6 +192,8 @@ struct Loader {
         }
         return SectionFields(path: "", section: RootSection.schema, place: start)
       }
+      source = source.hiding(SecretPlaces.find(node, RootSection.schema))
+      start = source.place(from: 0, to: 0)
       var reader = SectionReader(source: source, references: references, diagnoses: diagnoses)
       let fields = reader.read(RootSection.schema, node, path: "", place: start)
       references = reader.references
@@ -182,6 +202,8 @@ struct Loader {
       return fields
     } catch {
       isComplete = false
+      let lines = [error.position.line, error.related?.line].compactMap { $0 }
+      if lines.contains(where: { SecretPlaces.isLikely(in: source.map, line: $0) }) { source = source.hidingAll() }
       let related = error.related.map { position in
         [
           Diagnosis.Related(
@@ -202,6 +224,63 @@ struct Loader {
     case .documents: "the first document begins here"
     case .syntax: "it begins here"
     case .encoding, .size, .depth, .anchor, .tag, .key: "see here"
+    }
+  }
+
+  /// Roles that are there without being written.
+  private func addStandardRoles(to root: inout SectionFields) {
+    guard case .named(let entries) = root[RootSection.roles]?.value else { return }
+    let key = RootSection.roles.key
+    root.settings[key]?.value = .named(RoleSection.withStandard(entries, path: key, place: root.place))
+  }
+
+  /// Finds the secret of tokens where nothing gives one, last of all: nothing is made for a configuration with errors.
+  private mutating func completeSecret(of root: inout SectionFields) {
+    let row = AuthSection.secret
+    guard case .section(var auth) = root[RootSection.auth]?.value else { return }
+    var members = [Setting(value: nil, origin: .development(nil))]
+    if let setting = auth[row] {
+      guard case .list(let written) = setting.value else { return }
+      members = written
+    } else if auth.suspects.contains(row.key) {
+      return
+    }
+    for (index, member) in members.enumerated() {
+      guard case .development(let place) = member.origin else { continue }
+      guard let secret = missingSecret(of: root, place) else { return }
+      members[index].value = .secret(secret)
+    }
+    auth.settings[row.key] = Setting(value: .list(members), origin: auth[row]?.origin ?? .development(nil))
+    root.settings[RootSection.auth.key]?.value = .section(auth)
+  }
+
+  private mutating func missingSecret(of root: SectionFields, _ place: SourcePlace?) -> SecretText? {
+    if options.placeholders { return try? DevSecret.random() }
+    let name = AuthSection.variable
+    guard options.dev else {
+      let message = place == nil ? "it is not set, and 'auth' has no 'secret'" : "\(name) is not set"
+      diagnoses.add(
+        Diagnosis(
+          .error, place.map { .place($0) } ?? .environment(name), message,
+          hint: "set \(name) to at least \(SecretText.bytesMin) random bytes, or use --dev"))
+      return nil
+    }
+    guard !diagnoses.hasErrors, case .section(let server) = root[RootSection.server]?.value,
+      case .text(let text) = server[ServerSection.varFolder]?.value
+    else { return nil }
+    let state = FilePath.join(folder, text)
+    do throws(FileFault) {
+      var secret = try DevSecret.read(in: state)
+      if secret == nil, options.mayWrite { secret = try DevSecret.make(in: state) }
+      guard let secret else { return try DevSecret.random() }
+      references.used(name, String(decoding: secret.bytes, as: UTF8.self))
+      return secret
+    } catch {
+      diagnoses.add(
+        Diagnosis(
+          .error, .file(FilePath.join(state, DevSecret.name)),
+          "the secret of --dev cannot be used: \(error.reason)", hint: "correct or remove the file, or set \(name)"))
+      return nil
     }
   }
 

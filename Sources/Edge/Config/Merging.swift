@@ -99,20 +99,26 @@ extension SectionFields {
     case .empty:
       guard case .section(let section) = row.type else {
         if case .named = row.type { return Setting(value: .named([]), origin: .fallback) }
+        if case .tree = row.type { return Setting(value: .tree(.none), origin: .fallback) }
         return Setting(value: .list([]), origin: .fallback)
       }
       var fields = SectionFields(path: path(of: row.key), section: section, place: place)
       fields.fill(&references, into: &diagnoses)
       return Setting(value: .section(fields), origin: .fallback)
     case .literal(let text):
-      return Setting(value: try? row.type.read(.literal(text)), origin: .fallback)
+      return Setting(value: try? row.type.readDefault(text), origin: .fallback)
     case .environment(let name, let suffix, let otherwise):
       guard let value = references.variables.nonEmpty(name) else {
-        return Setting(value: try? row.type.read(.literal(otherwise)), origin: .fallback)
+        return otherwise.map { Setting(value: try? row.type.readDefault($0), origin: .fallback) }
       }
       references.used(name, value)
       do {
-        return Setting(value: try row.type.read(.literal(value + suffix)), origin: .environment(name))
+        let origin = SettingOrigin.environment(name)
+        guard case .list(let element, _, _) = row.type else {
+          return Setting(value: try row.type.read(.literal(value + suffix)), origin: origin)
+        }
+        let member = Setting(value: try element.read(.literal(value + suffix)), origin: origin)
+        return Setting(value: .list([member]), origin: origin)
       } catch {
         reportVariable(name, row, value, suffix, error, references.variables, into: &diagnoses)
         return Setting(value: nil, origin: .environment(name))

@@ -49,12 +49,12 @@ enum ReferencePrinter {
     case .empty:
       switch row.type {
       case .section: "see below"
-      case .named: "empty"
+      case .named, .tree: "empty"
       default: "`[]`"
       }
     case .literal(let text): "`\(text)`"
     case .environment(let name, let suffix, let otherwise):
-      suffix.isEmpty ? "`\(name)`, else `\(otherwise)`" : "`\(name)` in \(suffix), else `\(otherwise)`"
+      "`\(name)`" + (suffix.isEmpty ? "" : " in \(suffix)") + (otherwise.map { ", else `\($0)`" } ?? "")
     }
   }
 }

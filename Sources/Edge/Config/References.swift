@@ -45,9 +45,9 @@ struct ReferenceResolver: Sendable {
     hash.add(value)
   }
 
-  /// Replaces the references in a scalar.
+  /// Replaces the references in a scalar. Of a secret, messages repeat nothing but names and paths.
   mutating func expand(
-    _ scalar: Scalar, at place: SourcePlace, into diagnoses: inout DiagnosisList
+    _ scalar: Scalar, at place: SourcePlace, isSecret: Bool = false, into diagnoses: inout DiagnosisList
   ) -> ReferenceExpansion {
     let text = Array(scalar.text.utf8)
     guard text.contains(0x24) else { return .plain }
@@ -80,10 +80,13 @@ struct ReferenceResolver: Sendable {
       let body = String(decoding: text[(index + 2)..<(close ?? text.count)], as: UTF8.self)
       let spot = ReferenceResolver.find("${" + body, from: &search, in: place)
       guard let close else {
-        diagnoses.error(spot, "the reference '${\(body)' has no closing '}'", hint: "write $${ for the characters ${")
+        diagnoses.error(
+          spot, isSecret ? "a reference has no closing '}'" : "the reference '${\(body)' has no closing '}'",
+          hint: "write $${ for the characters ${")
         return .failed
       }
-      do {
+      do throws(ValueComplaint) {
+        if isSecret, !ReferenceResolver.isWellFormed(body) { throw ReferenceResolver.unknown("…") }
         if let value = try value(of: body) {
           result += Array(value.text.utf8)
           references.append(value.label)
@@ -112,6 +115,16 @@ struct ReferenceResolver: Sendable {
     case "env": return try variable(rest)
     case "file": return try file(rest)
     default: throw ReferenceResolver.unknown(body)
+    }
+  }
+
+  /// Whether what stands between the braces is a reference, by its form.
+  private static func isWellFormed(_ body: String) -> Bool {
+    if body.hasPrefix("file:") { return true }
+    guard body.hasPrefix("env:") else { return false }
+    let rest = body.dropFirst(4)
+    return (rest.firstRange(of: ":-").map { rest[..<$0.lowerBound] } ?? rest).utf8.allSatisfy {
+      (0x61...0x7A).contains($0 | 0x20) || (0x30...0x39).contains($0) || $0 == 0x5F
     }
   }
 

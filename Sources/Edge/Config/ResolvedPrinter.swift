@@ -2,7 +2,7 @@
 //
 // Owns: the text of `check --full`. Fed back in as one file, it loads to the same snapshot, unless a value is masked.
 // Called by: the check command.
-// Never: prints a value that came from a `${file:…}`.
+// Never: prints a secret, a value that came from a `${file:…}`, or one of a policy's settings that came from outside.
 
 import YAML
 
@@ -49,6 +49,7 @@ struct ResolvedPrinter {
     switch setting.origin {
     case .fallback: return "default"
     case .environment(let name): return "env \(name)"
+    case .development: return "--dev"
     case .placeholder(let place): return "\(place.source.path):\(place.start.line) placeholder"
     case .file(let place, let references):
       var used = references
@@ -67,6 +68,8 @@ struct ResolvedPrinter {
           member.value.map { text(member, $0, element) } ?? "null"
         }.joined(separator: ", ") + "]"
     }
+    // Settings of policies mask their own.
+    if case .tree(let reading) = value { return text(reading.shown) }
     if case .file(_, let references) = setting.origin, references.contains(where: { $0.hasPrefix("file ") }) {
       return "\"***\""
     }
@@ -84,7 +87,8 @@ struct ResolvedPrinter {
     case .block(let block): return quoted(block.text)
     case .host(let host): return quoted(host.text)
     case .pattern(let pattern): return quoted(pattern.text)
-    case .list, .section, .named: return "null"
+    case .secret: return quoted(SecretText.mask)
+    case .tree, .list, .section, .named: return "null"
     }
   }
 
@@ -100,6 +104,35 @@ struct ResolvedPrinter {
         }
       } && !escaped.hasPrefix("-") && Scalar(escaped, style: .plain).core == .text(escaped)
     if isPlain { return escaped }
-    return "\"" + escaped.replacing("\\", with: "\\\\").replacing("\"", with: "\\\"") + "\""
+    return "\"" + escaped.unicodeScalars.map { doubleQuoted($0) }.joined() + "\""
+  }
+
+  private static func doubleQuoted(_ scalar: Unicode.Scalar) -> String {
+    switch scalar.value {
+    case 0x22: return "\\\""
+    case 0x5C: return "\\\\"
+    case 0x0A: return "\\n"
+    case 0x09: return "\\t"
+    case 0..<0x20, 0x7F..<0xA0, 0x200E...0x200F, 0x2028...0x202E, 0x2066...0x2069, 0xFEFF:
+      let digits = String(scalar.value, radix: 16, uppercase: true)
+      return "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+    default: return String(scalar)
+    }
+  }
+
+  /// Settings of a policy in flow style.
+  private static func text(_ tree: SettingsTree) -> String {
+    switch tree {
+    case .null: return "null"
+    case .boolean(let value): return String(value)
+    case .integer(let value): return String(value)
+    case .number(let value):
+      if value.isNaN { return ".nan" }
+      return value.isInfinite ? (value < 0 ? "-.inf" : ".inf") : String(value)
+    case .text(let value): return quoted(value)
+    case .list(let members): return "[" + members.map { text($0) }.joined(separator: ", ") + "]"
+    case .map(let pairs):
+      return "{" + pairs.map { "\(quoted($0.key)): \(text($0.value))" }.joined(separator: ", ") + "}"
+    }
   }
 }

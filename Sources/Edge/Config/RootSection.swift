@@ -23,14 +23,25 @@ enum RootSection {
     "routes", .named(RouteSection.schema, .route, count: 0...65_536), .empty, .live,
     "Which requests go where, by name. The more specific route wins: a literal segment over :name over *, an exact "
       + "host over a suffix over any.")
+  static let auth = SchemaRow("auth", .section(AuthSection.schema), .empty, .live, AuthSection.schema.doc)
+  static let roles = SchemaRow(
+    "roles", .named(RoleSection.schema, .role, count: 0...1_024), .empty, .live,
+    "What callers may do, by role. Unless they are defined here, there are `user` (services:use, mcp:read, "
+      + "mcp:execute) and `admin` (everything).")
+  static let policies = SchemaRow(
+    "policies", .named(PolicySection.schema, .policy, count: 0...1_024), .empty, .live,
+    "Lua scripts that decide about requests or answer them, by name.")
   static let log = SchemaRow("log", .section(LogSection.schema), .empty, .live, LogSection.schema.doc)
 
   static let schema = SchemaSection(
-    "edge", "Configuration of Edge.", [version, include, server, limits, listeners, services, routes, log])
+    "edge", "Configuration of Edge.",
+    [
+      version, include, server, limits, listeners, auth, roles, services, policies, routes, log,
+    ])
 
   /// The snapshot of a tree that has passed every check; `folder` is the folder of the main file.
   static func decode(
-    _ fields: SectionFields, folder: String, trust: TrustReader, contentHash: UInt64
+    _ fields: SectionFields, folder: String, trust: TrustReader, scripts: ScriptReader, contentHash: UInt64
   ) throws(SchemaDefect) -> Snapshot {
     let limits = try LimitsSection.decode(try fields.section(limits))
     var listenerList: [Listener] = []
@@ -39,17 +50,27 @@ enum RootSection {
     for entry in try fields.named(services) {
       serviceList.append(try ServiceSection.decode(entry, trust: trust.indices[entry.name]))
     }
-    let listenerIndices = indices(listenerList.map(\.name))
-    let serviceIndices = indices(serviceList.map(\.name))
+    var roleList: [Role] = []
+    for entry in try fields.named(roles) { roleList.append(try RoleSection.decode(entry)) }
+    var policyList: [PolicySettings] = []
+    for entry in try fields.named(policies) {
+      // Without a script stands a placeholder for it; such a snapshot is for checking only.
+      guard let script = scripts.indices[entry.name] else { continue }
+      policyList.append(try PolicySection.decode(entry, script: script))
+    }
+    let names = RouteNames(
+      listeners: indices(listenerList.map(\.name)), services: indices(serviceList.map(\.name)),
+      policies: indices(policyList.map(\.name)))
     var routeList: [Route] = []
-    for entry in try fields.named(routes) where !RouteSection.isOpen(entry) {
-      routeList.append(
-        try RouteSection.decode(entry, listeners: listenerIndices, services: serviceIndices, limits: limits))
+    for entry in try fields.named(routes) where !RouteSection.isOpen(entry, names: names) {
+      routeList.append(try RouteSection.decode(entry, names: names, limits: limits))
     }
     return Snapshot(
       server: try ServerSection.decode(try fields.section(server), folder: folder), limits: limits,
       listeners: listenerList, services: serviceList, routes: routeList,
-      log: try LogSection.decode(try fields.section(log)), trustFiles: trust.files, contentHash: contentHash)
+      log: try LogSection.decode(try fields.section(log)), auth: try AuthSection.decode(try fields.section(auth)),
+      roles: roleList, policies: policyList, scripts: scripts.files, trustFiles: trust.files,
+      contentHash: contentHash)
   }
 
   private static func indices(_ names: [String]) -> [String: Int] {

@@ -66,7 +66,7 @@ enum SchemaPrinter {
     case .literal(let value): pairs.append(("default", literal(value, of: row.type)))
     case .environment(let name, _, let otherwise):
       text += " The variable \(name) changes the default."
-      pairs.append(("default", literal(otherwise, of: row.type)))
+      if let otherwise { pairs.append(("default", literal(otherwise, of: row.type))) }
     }
     if row.reload == .restart { text += " A change needs a restart." }
     pairs.insert(("description", .string(text)), at: 0)
@@ -75,7 +75,9 @@ enum SchemaPrinter {
 
   /// A default as the JSON value an editor would insert.
   private static func literal(_ text: String, of type: ValueType) -> JSONText {
-    switch try? type.read(.literal(text)) {
+    switch try? type.readDefault(text) {
+    case .list(let members):
+      return .array(members.compactMap { if case .text(let text) = $0.value { .string(text) } else { nil } })
     case .boolean(let value): return .boolean(value)
     case .integer(let value):
       switch type {
@@ -110,7 +112,7 @@ enum SchemaPrinter {
 
   private static func type(_ type: ValueType) -> [(key: String, value: JSONText)] {
     switch type {
-    case .text, .path, .glob, .bind, .addressBlock, .host, .hostName:
+    case .text, .path, .secret, .glob, .bind, .addressBlock, .host, .hostName:
       return [("type", .string("string")), ("minLength", .integer(1))]
     case .boolean: return either([.object([("type", .string("boolean"))])])
     case .integer(let bounds): return either([integer(bounds)])
@@ -120,6 +122,9 @@ enum SchemaPrinter {
     case .choice(let words): return either([.object([("enum", .array(words.map { .string($0) }))])])
     case .endpoint: return either([matching("^https?://[^/?#@]+$")])
     case .pattern: return either([matching("^/")])
+    case .permission: return either([matching("^[a-z0-9_.*-]+(:[a-z0-9_.*-]+)*$")])
+    case .script: return either([matching("\\.lua$")])
+    case .tree: return []
     case .reference: return either([matching(namePattern)])
     case .list(let element, let count, let scalarAllowed):
       let list = JSONText.object([

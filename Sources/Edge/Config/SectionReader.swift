@@ -60,6 +60,9 @@ struct SectionReader {
       return Setting(value: named(section, entity, node, path: path), origin: origin)
     case .list(let element, let count, let scalarAllowed):
       return list(element, count: count, scalarAllowed: scalarAllowed, node, path: path, key: key)
+    case .tree:
+      let reading = SettingsReader.read(node, path: path, by: &self)
+      return Setting(value: reading.map { .tree($0) }, origin: .file(place, references: reading?.references ?? []))
     default:
       return scalar(type, node, path: path, key: key)
     }
@@ -147,9 +150,15 @@ struct SectionReader {
       diagnoses.error(key, "'\(path)' has no value", hint: "expected \(type.expectation)")
       return failed
     }
+    let isSecret = if case .secret = type { true } else { false }
+    if isSecret, scalar.text == "${env:\(AuthSection.variable)}",
+      references.variables.nonEmpty(AuthSection.variable) == nil
+    {
+      return Setting(value: nil, origin: .development(place))
+    }
     var input = ScalarInput(text: scalar.text, resolves: scalar.resolves, isFree: false, hidden: [])
     var names: [String] = []
-    switch references.expand(scalar, at: place, into: &diagnoses) {
+    switch references.expand(scalar, at: place, isSecret: isSecret, into: &diagnoses) {
     case .plain: break
     case .text(let text, let references, let isHidden):
       input = ScalarInput(text: text, resolves: false, isFree: true, hidden: isHidden ? references : [])

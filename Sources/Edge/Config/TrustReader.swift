@@ -80,7 +80,7 @@ struct TrustReader {
       return Diagnosis(
         .error, .place(endpoint), "the file that \(name) names cannot be used: \(fault.reason)",
         hint: "correct \(name), or set 'tls.ca_file' of the service")
-    case .fallback:
+    case .fallback, .development:
       let message =
         fault.isMissing
         ? "there is no system CA bundle at \(path)" : "the system CA bundle at \(path) cannot be used: \(fault.reason)"

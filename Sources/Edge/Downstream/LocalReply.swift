@@ -15,6 +15,55 @@ struct ReplyContext: BitwiseCopyable {
   var isToHead: Bool
   /// Methods for an Allow field; 0: no such field.
   var allowed: UInt16 = 0
+  /// For a Retry-After field; 0: no such field.
+  var retryAfterSeconds: UInt64 = 0
+  /// The answer asks for a credential (RFC 6750 section 3).
+  var challenges = false
+  /// Lines of a head, each with its end, and whether one of them is Cache-Control.
+  var saysCaching = false
+  var fields = UnsafeBufferPointer<UInt8>(start: nil, count: 0)
+}
+
+/// The beginning of a reply.
+struct ReplyHead: BitwiseCopyable {
+  var status: UInt16
+  var reason: StaticString
+  /// nil: the context's fields say it.
+  var contentType: StaticString?
+
+  /// The phrase for a status that a handler chose; nobody reads it, so only the common ones have one.
+  static func reason(of status: UInt16) -> StaticString {
+    switch status {
+    case 200: "OK"
+    case 201: "Created"
+    case 202: "Accepted"
+    case 204: "No Content"
+    case 301: "Moved Permanently"
+    case 302: "Found"
+    case 303: "See Other"
+    case 304: "Not Modified"
+    case 307: "Temporary Redirect"
+    case 308: "Permanent Redirect"
+    case 400: "Bad Request"
+    case 401: "Unauthorized"
+    case 403: "Forbidden"
+    case 404: "Not Found"
+    case 409: "Conflict"
+    case 429: "Too Many Requests"
+    case 500: "Internal Server Error"
+    case 503: "Service Unavailable"
+    default: ""
+    }
+  }
+}
+
+/// What an error says beside its code.
+struct ErrorTexts: BitwiseCopyable {
+  var message: StaticBytes
+  /// 0: nothing is said.
+  var retryAfterSeconds: UInt64 = 0
+  /// A JSON object.
+  var details: StaticBytes?
 }
 
 /// What a built-in endpoint answers.
@@ -39,28 +88,39 @@ struct BuiltinTable: Sendable {
 }
 
 extension ByteWriter {
-  /// A whole reply.
-  mutating func appendReply(
-    status: UInt16, reason: StaticString, contentType: StaticString, body: UnsafePointer<UInt8>, bodyCount: Int,
-    _ context: ReplyContext
-  ) {
+  /// The head of a reply; the body follows unless the request was HEAD.
+  mutating func appendReply(_ head: ReplyHead, bodyCount: Int, _ context: ReplyContext) {
     append("HTTP/1.1 ")
-    append(decimal: UInt64(status), width: 3)
+    append(decimal: UInt64(head.status), width: 3)
     append(byte: 0x20)
-    append(reason)
+    append(head.reason)
     append("\r\ndate: ")
     append(context.date)
-    append("\r\ncontent-type: ")
-    append(contentType)
-    append("\r\ncontent-length: ")
-    append(decimal: UInt64(bodyCount))
     appendLineEnd()
+    if let contentType = head.contentType {
+      append("content-type: ")
+      append(contentType)
+      appendLineEnd()
+    }
+    if let fields = context.fields.baseAddress { append(fields, context.fields.count) }
+    // Neither has content, and a length would be about something else (RFC 9110 section 8.6).
+    if head.status != 204, head.status != 304 {
+      append("content-length: ")
+      append(decimal: UInt64(bodyCount))
+      appendLineEnd()
+    }
     if context.allowed != 0 { appendAllow(context.allowed) }
+    if context.retryAfterSeconds != 0 {
+      append("retry-after: ")
+      append(decimal: context.retryAfterSeconds)
+      appendLineEnd()
+    }
+    if context.challenges { append("www-authenticate: Bearer\r\n") }
     append(context.connection)
-    append("cache-control: no-store\r\nx-request-id: ")
+    if !context.saysCaching { append("cache-control: no-store\r\n") }
+    append("x-request-id: ")
     append(context.requestID, context.requestIDCount)
     append("\r\n\r\n")
-    if !context.isToHead { append(body, bodyCount) }
   }
 
   private mutating func appendAllow(_ methods: UInt16) {
@@ -74,15 +134,24 @@ extension ByteWriter {
     appendLineEnd()
   }
 
-  /// The body of an error: `{"error":{code, message, requestId}, "timestamp"}`.
-  mutating func appendErrorBody(_ row: ErrorRow, message: StaticString, _ context: ReplyContext) {
+  /// The body of an error: `{"error":{code, message, requestId, retryAfter?, details?}, "timestamp"}`.
+  mutating func appendErrorBody(_ row: ErrorRow, _ texts: ErrorTexts, _ context: ReplyContext) {
     append("{\"error\":{\"code\":\"")
     append(row.name)
     append("\",\"message\":\"")
-    append(message)
+    append(jsonEscaped: texts.message.start, texts.message.count)
     append("\",\"requestId\":\"")
     append(context.requestID, context.requestIDCount)
-    append("\"},\"timestamp\":\"")
+    append(byte: 0x22)
+    if texts.retryAfterSeconds != 0 {
+      append(",\"retryAfter\":")
+      append(decimal: texts.retryAfterSeconds)
+    }
+    if let details = texts.details {
+      append(",\"details\":")
+      append(details)
+    }
+    append("},\"timestamp\":\"")
     append(timestamp: context.wall)
     append("\"}")
   }

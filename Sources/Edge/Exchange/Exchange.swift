@@ -64,5 +64,15 @@ struct Exchange: SlabSlot {
   var firstChild: Int32
   var nextSibling: Int32
   var previousSibling: Int32
+  /// Policies: the table they share and the coroutine of the one that waits; -1: none.
+  var policyContext: Int32
+  var policyCoroutine: Int32
+  /// Which of the route's policies runs, in which phase.
+  var policyStep: Int32
+  var policyPhase: PolicyPhase
+  /// How often a policy has waited: what answers an older wait is dropped.
+  var policyWaits: UInt32
+  /// Fields that policies have set, while one of them waits.
+  var edits: Buffer
   var record: ExchangeRecord
 }

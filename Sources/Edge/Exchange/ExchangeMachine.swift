@@ -9,7 +9,7 @@
 //      ▼                         ▼                 │ failed, timed out       │ responseEnded
 //   flushing ◀───────────────────┴─────────────────┘                         ▼
 //      │ flushed                                                          flushing
-//      ▼
+//      ▼                                            deciding ⇄ suspended: a policy waits
 //    ended     (from every state: the client goes, somebody stops it; wentStale leads from requesting and awaiting back
 //              to connecting)
 
@@ -17,6 +17,8 @@
 enum ExchangeState: UInt8, CaseIterable {
   /// The head is complete; nothing is decided yet.
   case deciding
+  /// A policy waits for an answer before it decides; the request waits with it.
+  case suspended
   /// An endpoint is chosen; its connection is not there yet.
   case connecting
   /// The head is sent, the request's body is not complete; no response head yet.
@@ -59,7 +61,27 @@ struct ExchangeMachine: BitwiseCopyable, Equatable {
     case .deciding:
       state = .connecting
       return ExchangeActions(.dial)
-    case .connecting, .requesting, .awaiting, .duplex, .responding, .flushing, .ended: return bug(#function)
+    case .suspended, .connecting, .requesting, .awaiting, .duplex, .responding, .flushing, .ended: return bug(#function)
+    }
+  }
+
+  /// A policy waits for an answer.
+  mutating func suspended() -> ExchangeActions {
+    switch state {
+    case .deciding:
+      state = .suspended
+      return .nothing
+    case .suspended, .connecting, .requesting, .awaiting, .duplex, .responding, .flushing, .ended: return bug(#function)
+    }
+  }
+
+  /// The answer is there; the policies go on.
+  mutating func resumed() -> ExchangeActions {
+    switch state {
+    case .suspended:
+      state = .deciding
+      return .nothing
+    case .deciding, .connecting, .requesting, .awaiting, .duplex, .responding, .flushing, .ended: return bug(#function)
     }
   }
 
@@ -69,7 +91,7 @@ struct ExchangeMachine: BitwiseCopyable, Equatable {
     case .deciding:
       state = .flushing
       return ExchangeActions(cause: cause)
-    case .connecting, .requesting, .awaiting, .duplex, .responding, .flushing, .ended: return bug(#function)
+    case .suspended, .connecting, .requesting, .awaiting, .duplex, .responding, .flushing, .ended: return bug(#function)
     }
   }
 
@@ -79,7 +101,7 @@ struct ExchangeMachine: BitwiseCopyable, Equatable {
     case .deciding:
       state = .flushing
       return ExchangeActions(.reply, error: error, cause: cause)
-    case .connecting, .requesting, .awaiting, .duplex, .responding, .flushing, .ended: return bug(#function)
+    case .suspended, .connecting, .requesting, .awaiting, .duplex, .responding, .flushing, .ended: return bug(#function)
     }
   }
 
@@ -89,7 +111,7 @@ struct ExchangeMachine: BitwiseCopyable, Equatable {
     case .connecting:
       state = requestEnded ? .awaiting : .requesting
       return .nothing
-    case .deciding, .requesting, .awaiting, .duplex, .responding, .flushing, .ended: return bug(#function)
+    case .deciding, .suspended, .requesting, .awaiting, .duplex, .responding, .flushing, .ended: return bug(#function)
     }
   }
 
@@ -100,7 +122,7 @@ struct ExchangeMachine: BitwiseCopyable, Equatable {
       if mayRetry { return ExchangeActions(.closeUpstream, .dial) }
       state = .flushing
       return ExchangeActions(.closeUpstream, .reply, error: .serviceUnavailable, cause: .unavailable)
-    case .deciding, .requesting, .awaiting, .duplex, .responding, .flushing, .ended: return bug(#function)
+    case .deciding, .suspended, .requesting, .awaiting, .duplex, .responding, .flushing, .ended: return bug(#function)
     }
   }
 
@@ -109,7 +131,7 @@ struct ExchangeMachine: BitwiseCopyable, Equatable {
     switch state {
     case .requesting: state = .awaiting
     case .duplex: state = .responding
-    case .deciding, .connecting, .awaiting, .responding, .flushing, .ended: return bug(#function)
+    case .deciding, .suspended, .connecting, .awaiting, .responding, .flushing, .ended: return bug(#function)
     }
     return .nothing
   }
@@ -119,7 +141,7 @@ struct ExchangeMachine: BitwiseCopyable, Equatable {
     switch state {
     case .requesting: state = .duplex
     case .awaiting: state = .responding
-    case .deciding, .connecting, .duplex, .responding, .flushing, .ended: return bug(#function)
+    case .deciding, .suspended, .connecting, .duplex, .responding, .flushing, .ended: return bug(#function)
     }
     return .nothing
   }
@@ -134,7 +156,7 @@ struct ExchangeMachine: BitwiseCopyable, Equatable {
     case .responding:
       state = .flushing
       return ExchangeActions(reusable ? .releaseUpstream : .closeUpstream, cause: .completed)
-    case .deciding, .connecting, .requesting, .awaiting, .flushing, .ended: return bug(#function)
+    case .deciding, .suspended, .connecting, .requesting, .awaiting, .flushing, .ended: return bug(#function)
     }
   }
 
@@ -144,7 +166,7 @@ struct ExchangeMachine: BitwiseCopyable, Equatable {
     case .flushing:
       state = .ended
       return ExchangeActions(.finish)
-    case .deciding, .connecting, .requesting, .awaiting, .duplex, .responding, .ended: return bug(#function)
+    case .deciding, .suspended, .connecting, .requesting, .awaiting, .duplex, .responding, .ended: return bug(#function)
     }
   }
 
@@ -157,7 +179,7 @@ struct ExchangeMachine: BitwiseCopyable, Equatable {
     case .duplex, .responding:
       state = .ended
       return ExchangeActions(.closeUpstream, .cutDownstream, .finish, cause: .upstreamCut)
-    case .deciding, .connecting, .flushing, .ended: return bug(#function)
+    case .deciding, .suspended, .connecting, .flushing, .ended: return bug(#function)
     }
   }
 
@@ -167,7 +189,7 @@ struct ExchangeMachine: BitwiseCopyable, Equatable {
     case .requesting, .awaiting:
       state = .connecting
       return ExchangeActions(.closeUpstream, .dial)
-    case .deciding, .connecting, .duplex, .responding, .flushing, .ended: return bug(#function)
+    case .deciding, .suspended, .connecting, .duplex, .responding, .flushing, .ended: return bug(#function)
     }
   }
 
@@ -180,7 +202,7 @@ struct ExchangeMachine: BitwiseCopyable, Equatable {
     case .duplex:
       state = .ended
       return ExchangeActions(.closeUpstream, .cutDownstream, .finish, cause: cause)
-    case .deciding, .connecting, .awaiting, .responding, .flushing, .ended: return bug(#function)
+    case .deciding, .suspended, .connecting, .awaiting, .responding, .flushing, .ended: return bug(#function)
     }
   }
 
@@ -190,7 +212,7 @@ struct ExchangeMachine: BitwiseCopyable, Equatable {
     case .connecting, .requesting, .awaiting, .duplex, .responding:
       state = .ended
       return ExchangeActions(.closeUpstream, .cutDownstream, .finish, cause: .clientLeft)
-    case .deciding, .flushing:
+    case .deciding, .suspended, .flushing:
       state = .ended
       return ExchangeActions(.cutDownstream, .finish, cause: .clientLeft)
     case .ended: return bug(#function)
@@ -216,7 +238,8 @@ struct ExchangeMachine: BitwiseCopyable, Equatable {
       state = .ended
       return ExchangeActions(.cutDownstream, .finish, cause: .clientTimeout)
     // A timer that was set for what has happened meanwhile.
-    case (.deciding, _), (.connecting, _), (.requesting, _), (.awaiting, _), (.duplex, .head), (.responding, _),
+    case (.deciding, _), (.suspended, _), (.connecting, _), (.requesting, _), (.awaiting, _), (.duplex, .head),
+      (.responding, _),
       (.flushing, _):
       return .nothing
     case (.ended, _): return bug(#function)
@@ -229,7 +252,7 @@ struct ExchangeMachine: BitwiseCopyable, Equatable {
     case .connecting, .requesting, .awaiting, .duplex, .responding:
       state = .ended
       return ExchangeActions(.closeUpstream, .cutDownstream, .finish, cause: cause)
-    case .deciding, .flushing:
+    case .deciding, .suspended, .flushing:
       state = .ended
       return ExchangeActions(.cutDownstream, .finish, cause: cause)
     case .ended: return bug(#function)
@@ -241,7 +264,7 @@ struct ExchangeMachine: BitwiseCopyable, Equatable {
   private mutating func bug(_ event: StaticString) -> ExchangeActions {
     assertionFailure("an exchange in state \(state) was told \(event)")
     if state == .ended { return .nothing }
-    let hasClient = state != .deciding && state != .flushing
+    let hasClient = state != .deciding && state != .suspended && state != .flushing
     state = .ended
     return ExchangeActions(hasClient ? .closeUpstream : .none, .cutDownstream, .finish, cause: .internalError)
   }

@@ -1,88 +1,28 @@
-// Requests that Edge itself makes: what is asked, what came of it, and the ticket by which another thread waits for
-// it. A fetch is an exchange like any other, with its own id, deadline, attempts and log line; the worker runs it,
-// nothing here touches a socket.
+// Who waits for a fetch: a request that Edge itself makes. A fetch is an exchange like any other, with its own id,
+// deadline, attempts and log line; the worker runs it, nothing here touches a socket.
 
-import Glibc
-
-/// A request to a service.
-struct FetchRequest: Sendable {
-  /// A configured one: nothing else can be reached.
-  let service: String
-  var method = Method.get
-  /// Path and query, beginning with a slash.
-  let path: String
-  var headers: [FetchHeader] = []
-  /// At most `Limits.fetchBodyBytesMax`.
-  var body: [UInt8] = []
-  /// For everything: connecting, all attempts, the whole answer.
-  var deadlineMilliseconds = 10_000
-  /// An answer whose head and content are larger is a failure.
-  var answerBytesMax = Limits.fetchAnswerBytesMax
-
-  /// Whether it can be written without changing its meaning: a line end in a field would begin another one.
-  var isWellFormed: Bool {
-    path.utf8.first == 0x2f && path.utf8.allSatisfy { (0x21...0x7e).contains($0) && $0 != 0x23 }
-      && body.count <= Limits.fetchBodyBytesMax && method.isFetchable && headers.allSatisfy(\.isWellFormed)
-  }
+/// Who is told what came of a fetch.
+enum FetchWaiter: Sendable {
+  /// A thread that is no worker sleeps until then.
+  case thread
+  /// A policy of this exchange waits, for the time with this number.
+  case policy(exchange: Handle, wait: UInt32)
 }
 
-extension Method {
-  fileprivate var isFetchable: Bool {
-    switch self {
-    case .connect, .trace, .other: false
-    default: true
-    }
-  }
-}
-
-/// A header field of a fetch.
-struct FetchHeader: Sendable, Equatable {
-  let name: String
-  let value: String
-
-  /// Framing, the host and the connection are Edge's own to write.
-  fileprivate var isWellFormed: Bool {
-    let isToken =
-      !name.isEmpty
-      && name.utf8.allSatisfy { byte in
-        switch byte {
-        case 0x30...0x39, 0x41...0x5A, 0x61...0x7A, 0x2D, 0x2E: true
-        default: false
-        }
-      }
-    return isToken && value.utf8.allSatisfy { $0 >= 0x20 && $0 != 0x7f || $0 == 0x09 }
-      && !["host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer", "expect"]
-        .contains(name.lowercased())
-  }
-}
-
-/// What came back.
-struct FetchAnswer: Sendable, Equatable {
-  let status: UInt16
-  /// In their order, names in lower case.
-  let headers: [FetchHeader]
-  let body: [UInt8]
-}
-
-/// How a fetch ended.
-enum FetchOutcome: Sendable, Equatable {
-  /// The service's final answer, whatever its status.
-  case answered(FetchAnswer)
-  case failed(EndCause)
-}
-
-/// A fetch of a thread that is no worker: posted to a worker's inbox, then awaited.
+/// One fetch and its waiter. A thread posts it to a worker's inbox and then waits; a policy's begins on its own worker.
 final class FetchTicket: Sendable {
   let request: FetchRequest
   /// The fetch whose work this one is part of: it is cancelled with it.
   let parent: FetchTicket?
+  let waiter: FetchWaiter
   private let outcome = Monitor<FetchOutcome?>(nil)
   /// Which exchange runs it.
   nonisolated(unsafe) var exchange: Handle?  // only the worker that was posted to reads and writes it
 
-  init(_ request: FetchRequest, parent: FetchTicket? = nil) {
+  init(_ request: FetchRequest, parent: FetchTicket? = nil, waiter: FetchWaiter = .thread) {
     self.request = request
     self.parent = parent
+    self.waiter = waiter
   }
 
   /// Sleeps until the fetch has ended. It always ends: it has a deadline.

@@ -23,11 +23,16 @@ extension ByteWriter {
     append(key: "host", StaticBytes(start: text + RecordText.hostOffset, count: Int(record.hostCount)))
     append(key: "path", StaticBytes(start: text + RecordText.pathOffset, count: Int(record.pathCount)))
     append(key: "route", record.route)
+    if record.principalCount > 0 {
+      append(
+        key: "principal", StaticBytes(start: text + RecordText.principalOffset, count: Int(record.principalCount)))
+    }
     append(key: "service", record.service)
     append(key: "endpoint", record.endpoint)
     append(",\"status\":")
     append(decimal: UInt64(record.status))
     append(key: "cause", StaticBytes(record.cause.name))
+    if record.policy.count > 0 { append(key: "policy", record.policy) }
     append(key: "attempts", UInt64(record.attempts))
     append(key: "replays", UInt64(record.replays))
     append(key: "requestBytes", record.requestBytes)

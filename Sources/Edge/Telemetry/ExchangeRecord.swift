@@ -36,21 +36,26 @@ struct ExchangeRecord: BitwiseCopyable {
   var hostCount: UInt16 = 0
   var requestIDCount: UInt16 = 0
   var methodCount: UInt16 = 0
+  /// Who was calling, as the policies say.
+  var principalCount: UInt16 = 0
+  /// The policy that refused, or failed.
+  var policy = StaticBytes.empty
 }
 
-/// The text of a record: four areas of fixed size.
+/// The text of a record: five areas of fixed size.
 enum RecordText {
   static let pathOffset = 0
   static let hostOffset = Limits.recordPathBytes
   static let requestIDOffset = hostOffset + Limits.recordHostBytes
   static let methodOffset = requestIDOffset + Limits.requestIDBytes
-  static let bytes = methodOffset + Limits.methodBytesMax
+  static let principalOffset = methodOffset + Limits.methodBytesMax
+  static let bytes = principalOffset + Limits.recordPrincipalBytes
 }
 
 /// A cell of the log ring.
 struct LogCell: BitwiseCopyable {
   var record = ExchangeRecord()
-  var text: InlineArray<448, UInt8> = .init(repeating: 0)
+  var text: InlineArray<704, UInt8> = .init(repeating: 0)
 
   static let textOffset = MemoryLayout<LogCell>.offset(of: \LogCell.text) ?? MemoryLayout<ExchangeRecord>.stride
 }

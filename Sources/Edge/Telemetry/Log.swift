@@ -196,7 +196,8 @@ extension ByteWriter {
       append(decimal: UInt64(number.magnitude))
     case .bytes(let bytes):
       append(byte: 0x22)
-      append(jsonEscaped: bytes.start, bytes.count)
+      append(jsonEscaped: bytes.start, min(bytes.count, Log.textBytesMax))
+      if bytes.count > Log.textBytesMax { append("…") }
       append(byte: 0x22)
     case .text(let text):
       append(byte: 0x22)

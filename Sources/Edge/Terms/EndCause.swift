@@ -25,6 +25,8 @@ enum EndCause: UInt8, CaseIterable {
   case cancelled
   /// Edge was stopped and the time to finish was over.
   case drain
+  /// A policy failed, so the request was refused.
+  case policyError
   /// Edge itself was wrong.
   case internalError
 
@@ -42,6 +44,7 @@ enum EndCause: UInt8, CaseIterable {
     case .unavailable: "unavailable"
     case .cancelled: "cancelled"
     case .drain: "drain"
+    case .policyError: "policy_error"
     case .internalError: "internal_error"
     }
   }

@@ -85,6 +85,15 @@ struct SocketAddress: BitwiseCopyable, Equatable {
     }
   }
 
+  /// What a limit counts for where nobody has said who is calling: the address, or of IPv6 the /64 around it, for a
+  /// single customer has that many (RFC 6177).
+  var network: SocketAddress {
+    guard isIPv6 else { return self }
+    var network = self
+    network.words.1 = 0
+    return network
+  }
+
   /// 127.0.0.0/8 or ::1.
   var isLoopback: Bool {
     isIPv6 ? words.0 == 0 && words.1 == UInt64(1).bigEndian : words.0 & 0xff == 127

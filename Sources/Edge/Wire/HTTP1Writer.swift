@@ -88,10 +88,10 @@ extension ByteWriter {
   }
 
   /// A request to a service. The connection behind it is always kept alive as far as Edge is concerned. `authority` is
-  /// the Host when the client named none.
+  /// the Host when the client named none; `edits` are fields that stand for those of the client.
   mutating func appendRequest(
     _ head: RequestHead, _ received: ReceivedHead, target: RequestTarget, framing: WrittenFraming,
-    passing: PassedCredentials, sender: Sender, authority: StaticBytes
+    passing: PassedCredentials, sender: Sender, authority: StaticBytes, edits: HeaderEdits? = nil
   ) {
     append(received.bytes + Int(head.methodRange.start), Int(head.methodRange.count))
     append(byte: 0x20)
@@ -110,6 +110,7 @@ extension ByteWriter {
       if field.treatment.contains(.credential), !passing.passes(field.known) { continue }
       append(field, of: received.bytes)
     }
+    if let edits { append(edits) }
     append(framing)
     appendClaims(received, sender)
     append("via: 1.1 edge\r\nx-request-id: ")

@@ -19,6 +19,8 @@ struct ControlSettings {
 /// Why the process cannot serve.
 struct StartError: Error {
   let message: String
+  /// What is wrong with the configuration, if that is it.
+  var diagnoses: [Diagnosis] = []
 }
 
 /// The process, seen from its control thread.
@@ -72,11 +74,13 @@ final class ControlThread {
     resolvedHosts = hosts
     resolver = Resolver(deliver: hosts.changed, report: hosts.failed)
     let book = AddressBook(workers: threads)
-    builder = GenerationBuilder(workers: threads, addresses: book, resolver: resolver)
+    guard let keyValues = KeyValueStore() else { throw StartError(message: "no memory for edge.kv") }
+    builder = GenerationBuilder(
+      workers: threads, addresses: book, resolver: resolver, keyValues: keyValues, log: log)
     let first: Generation
     do { first = try builder.build(snapshot, resolved: resolved, number: 1, place: 0) } catch {
       resolver.end()
-      throw StartError(message: error.message)
+      throw StartError(message: error.message, diagnoses: error.diagnoses)
     }
     _ = builder.published(first)
     generations = [first]

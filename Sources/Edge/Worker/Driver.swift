@@ -2,9 +2,9 @@
 // request is sent to an endpoint, the response is relayed, a record is written. It performs what the machine in
 // Exchange says and tells it what happened; it is the only place where an exchange meets sockets.
 //
-//   serve ─▶ readHead ─▶ begin ─▶ forward ─▶ dial ─▶ sendRequest ─▶ relayRequest
-//                          │                                            │
-//                          ▼                                            ▼
+//   serve ─▶ readHead ─▶ begin ─▶ route ─▶ lead ─▶ forward ─▶ dial ─▶ sendRequest ─▶ relayRequest
+//                          │     (policies)                                             │
+//                          ▼                                                            ▼
 //                        reply ◀──────────── perform ◀──────── readResponse ─▶ relayResponse ─▶ finish
 
 import CLinux
@@ -145,33 +145,33 @@ extension Worker {
     noteText(exchange, received, head, target)
     do {
       let host = try hostOf(head, received, target)
-      route(exchange, received, head, target, host, bytes, count)
+      route(
+        exchange,
+        ArrivedRequest(received: received, head: head, target: target, host: host, bytes: bytes, count: count))
     } catch {
       dropInput(index)
       refuse(exchange, error)
     }
   }
 
-  /// Finds the route and does what it says.
-  private func route(
-    _ exchange: Int32, _ received: ReceivedHead, _ head: RequestHead, _ target: RequestTarget, _ host: RequestHost,
-    _ bytes: BytePointer, _ count: Int
-  ) {
+  /// Finds the route and asks its policies.
+  private func route(_ exchange: Int32, _ request: ArrivedRequest) {
     let slot = exchanges.slots + Int(exchange)
     let listener = connections.slots[Int(slot.pointee.server)].listener
+    let (target, host, head) = (request.target, request.host, request.head)
     let query = RouteQuery(
       host: host.name, hostCount: host.nameCount, path: target.path, pathCount: target.pathCount, method: head.method,
       listener: listener)
     switch rows.routes.match(query) {
     case .notFound where listener == ListenerBoard.none:
       // It came by a listener that a reload has just removed: that nothing is served here is only true of this place.
-      discardEarlyBody(exchange, bytes, count, head.count)
+      discardEarlyBody(exchange, request)
       refuse(exchange, .serviceUnavailable, .refused)
     case .notFound:
-      discardEarlyBody(exchange, bytes, count, head.count)
+      discardEarlyBody(exchange, request)
       refuse(exchange, .notFound, .refused)
     case .methodNotAllowed(let allowed):
-      discardEarlyBody(exchange, bytes, count, head.count)
+      discardEarlyBody(exchange, request)
       replyDetail.allowed = allowed
       refuse(exchange, .methodNotAllowed, .refused)
     case .route(let route):
@@ -181,26 +181,35 @@ extension Worker {
       slot.pointee.toleratesFin = row.toleratesFin
       slot.pointee.bodyAllowance = row.bodyBytesMax
       if case .length(let length) = head.framing, length > row.bodyBytesMax {
-        discardEarlyBody(exchange, bytes, count, head.count)
+        discardEarlyBody(exchange, request)
         refuse(exchange, .messageTooLarge, .refused)
-      } else if row.service < 0 {
-        discardEarlyBody(exchange, bytes, count, head.count)
-        answerBuiltin(exchange, row.builtin)
+      } else if row.policyCount > 0 || row.handler >= 0 {
+        askPolicies(exchange, request)
       } else {
-        forward(exchange, row.service, received, head, target, host, bytes, count)
+        lead(exchange, request, nil)
       }
+    }
+  }
+
+  /// Does what the route says, now that nobody objects. `edits` are the fields that policies have set.
+  func lead(_ exchange: Int32, _ request: ArrivedRequest, _ edits: HeaderEdits?) {
+    let row = rows(of: exchange).routeRows[Int(exchanges.slots[Int(exchange)].route)]
+    if row.service < 0 {
+      discardEarlyBody(exchange, request)
+      answerBuiltin(exchange, row.builtin)
+    } else {
+      forward(exchange, row.service, request, edits)
     }
   }
 
   // MARK: To the service
 
   /// Writes the request anew into `outgoing`, with as much of its body as has come, and dials.
-  private func forward(
-    _ exchange: Int32, _ service: Int32, _ received: ReceivedHead, _ head: RequestHead, _ target: RequestTarget,
-    _ host: RequestHost, _ bytes: BytePointer, _ count: Int
-  ) {
+  private func forward(_ exchange: Int32, _ service: Int32, _ request: ArrivedRequest, _ edits: HeaderEdits?) {
     let slot = exchanges.slots + Int(exchange)
+    let rows = rows(of: exchange)
     let row = rows.services.services[Int(service)]
+    let (head, target) = (request.head, request.target)
     aim(exchange, service)
     slot.pointee.isRepeatable = head.method.isIdempotent || rows.routeRows[Int(slot.pointee.route)].replaysOnStale
     switch head.framing {
@@ -208,13 +217,14 @@ extension Worker {
     case .length(let length): slot.pointee.requestFraming = .length(length)
     case .chunked: slot.pointee.requestFraming = .chunked
     }
+    if let edits { request.received.table.drop(edits, of: request.received.bytes) }
     var writer = ByteWriter(base: outgoing, capacity: Limits.scratchBytes)
-    withSender(exchange, host) { sender in
+    withSender(exchange, request.host) { sender in
       writer.appendRequest(
-        head, received, target: target, framing: slot.pointee.requestFraming, passing: row.passes, sender: sender,
-        authority: rows.services.endpoints[Int(row.firstEndpoint)].authority)
+        head, request.received, target: target, framing: slot.pointee.requestFraming, passing: row.passes,
+        sender: sender, authority: rows.services.endpoints[Int(row.firstEndpoint)].authority, edits: edits)
     }
-    guard takeEarlyBody(exchange, bytes, count, head.count, &writer) else { return }
+    guard takeEarlyBody(exchange, request.bytes, request.count, head.count, &writer) else { return }
     if writer.overflowed {
       // What a trusted peer claims is written again and may be as long as a head may be.
       refuse(exchange, .tooLarge)
@@ -228,7 +238,7 @@ extension Worker {
   @inline(__always)
   func aim(_ exchange: Int32, _ service: Int32) {
     let slot = exchanges.slots + Int(exchange)
-    let row = rows.services.services[Int(service)]
+    let row = rows(of: exchange).services.services[Int(service)]
     slot.pointee.service = service
     slot.pointee.record.service = row.name
     slot.pointee.isRepeatable = slot.pointee.record.method.isIdempotent
@@ -474,7 +484,7 @@ extension Worker {
     switch slot.pointee.machine.state {
     case .requesting, .duplex:
       if connection.pointee.isReadable, !slot.pointee.stoppedUpload { relayRequest(exchange) }
-    case .deciding, .connecting, .awaiting, .responding, .flushing, .ended: break
+    case .deciding, .suspended, .connecting, .awaiting, .responding, .flushing, .ended: break
     }
   }
 
@@ -510,7 +520,7 @@ extension Worker {
     let server = connections.slots + Int(slot.pointee.server)
     if !server.pointee.peerEnded || slot.pointee.toleratesFin || readsRequest(exchange) { return false }
     switch slot.pointee.machine.state {
-    case .connecting, .requesting, .awaiting, .duplex, .responding:
+    case .suspended, .connecting, .requesting, .awaiting, .duplex, .responding:
       perform(exchange, slot.pointee.machine.clientLeft())
       return true
     case .deciding, .flushing, .ended: return false
@@ -534,7 +544,7 @@ extension Worker {
     let piece = StreamRelay.piece(
       scratch, count, reader: &slot.pointee.request, framing: slot.pointee.requestFraming, classes: parser.classes)
     if let fault = piece.fault {
-      replyDetail.message = fault.row.message
+      replyDetail.message = StaticBytes(fault.row.message)
       perform(exchange, slot.pointee.machine.requestBroken(fault.row.code, .clientError))
       // After a response has begun there is no reply, and the next one is not about this.
       replyDetail = ReplyDetail()

@@ -23,7 +23,7 @@ extension Worker {
     switch slot.pointee.machine.state {
     case .requesting, .awaiting: readResponse(exchange)
     case .duplex, .responding: relayResponse(exchange)
-    case .deciding, .connecting, .flushing, .ended: break
+    case .deciding, .suspended, .connecting, .flushing, .ended: break
     }
   }
 
@@ -318,7 +318,8 @@ extension Worker {
     slot.pointee.server = -1
   }
 
-  /// Writes the record and frees the slot; the client's connection goes on to its next request, or ends.
+  /// The exchange is over: the client's connection goes on to its next request, or ends; the policies are told, the
+  /// record is written and the slot freed.
   func finish(_ exchange: Int32) {
     let slot = exchanges.slots + Int(exchange)
     if slot.pointee.firstChild >= 0 { cancelChildren(exchange) }
@@ -326,15 +327,31 @@ extension Worker {
       finishFetch(exchange)
       return
     }
-    closeRecord(exchange)
+    let hasPolicies = slot.pointee.policyContext >= 0 || isLogged(exchange)
+    // Scripts take time of the turn; what they took belongs to the exchange.
+    if hasPolicies { clock.update() }
+    slot.pointee.record.end = clock.monotonic
     let server = slot.pointee.server
     let keeps = slot.pointee.keepsServer && slot.pointee.request.isEnded && server >= 0 && !isLeaving(server)
     // Only a client that asked for the end, and whose request was read whole, sends nothing that would be answered
     // with a reset.
     let isQuiet = slot.pointee.clientCloses && slot.pointee.request.isEnded
     buffers.giveBack(&slot.pointee.held)
-    exchanges.give(exchange)
-    if server < 0 { return }
+    slot.pointee.server = -1
+    if hasPolicies { abandonPolicy(exchange) }
+    if server >= 0 { letGo(server, keeps: keeps, isQuiet: isQuiet) }
+    if !hasPolicies || logPolicies(exchange) { retire(exchange) }
+  }
+
+  /// Whether a policy wants to know of the end, even if none was asked at the beginning.
+  @inline(__always)
+  private func isLogged(_ exchange: Int32) -> Bool {
+    let route = exchanges.slots[Int(exchange)].route
+    return route >= 0 && rows(of: exchange).routeRows[Int(route)].logs
+  }
+
+  /// The exchange of a client's connection is over.
+  private func letGo(_ server: Int32, keeps: Bool, isQuiet: Bool) {
     let connection = connections.slots + Int(server)
     connection.pointee.exchange = -1
     connection.pointee.role = .serverIdle
@@ -349,11 +366,16 @@ extension Worker {
     }
   }
 
+  /// Nothing is left to do for the exchange.
+  func retire(_ exchange: Int32) {
+    closeRecord(exchange)
+    exchanges.give(exchange)
+  }
+
   /// The log gets the record, and the exchange uses its generation no more.
   @inline(__always)
   func closeRecord(_ exchange: Int32) {
     let slot = exchanges.slots + Int(exchange)
-    slot.pointee.record.end = clock.monotonic
     pushRecord(exchange)
     let generation = slot.pointee.generation
     if shared.generations.unpin(generation, worker: index), generation != rows.place { shared.control.signal() }
@@ -366,7 +388,7 @@ extension Worker {
   /// Refuses for a fault in what the client sent; the connection ends with the answer.
   func refuse(_ exchange: Int32, _ fault: HeadFault) {
     exchanges.slots[Int(exchange)].keepsServer = false
-    replyDetail.message = fault.row.message
+    replyDetail.message = StaticBytes(fault.row.message)
     refuse(exchange, fault.row.code, .clientError)
   }
 
@@ -384,10 +406,28 @@ extension Worker {
       flushOrWait(exchange)
       return
     }
-    let context = replyContext(exchange, allowed: detail.allowed)
+    var context = replyContext(exchange)
+    context.allowed = detail.allowed
+    context.retryAfterSeconds = detail.retryAfterSeconds
+    context.challenges = row.status == 401
+    let texts = ErrorTexts(
+      message: detail.message ?? StaticBytes(row.message), retryAfterSeconds: detail.retryAfterSeconds,
+      details: detail.details)
     var body = ByteWriter(base: scratch, capacity: Limits.readBytes)
-    body.appendErrorBody(row, message: detail.message ?? row.message, context)
-    sendReply(exchange, status: row.status, reason: row.reason, contentType: "application/json", body, context)
+    body.appendErrorBody(row, texts, context)
+    sendReply(
+      exchange, ReplyHead(status: row.status, reason: row.reason, contentType: "application/json"),
+      UnsafeBufferPointer(start: body.base, count: body.count), context)
+  }
+
+  /// An answer that a policy or a handler made.
+  func sendAnswer(_ exchange: Int32, _ verdict: PolicyVerdict) {
+    var context = replyContext(exchange)
+    context.fields = verdict.fields
+    context.saysCaching = verdict.saysCaching
+    sendReply(
+      exchange, ReplyHead(status: verdict.status, reason: ReplyHead.reason(of: verdict.status), contentType: nil),
+      verdict.body, context)
   }
 
   /// A built-in endpoint answers.
@@ -398,32 +438,40 @@ extension Worker {
     let answer = shared.builtins.rows[Int(builtin)](&body, facts)
     perform(exchange, slot.pointee.machine.replied(.completed))
     sendReply(
-      exchange, status: answer.status, reason: answer.reason, contentType: answer.contentType, body,
-      replyContext(exchange, allowed: 0))
+      exchange, ReplyHead(status: answer.status, reason: answer.reason, contentType: answer.contentType),
+      UnsafeBufferPointer(start: body.base, count: body.count), replyContext(exchange))
   }
 
-  private func replyContext(_ exchange: Int32, allowed: UInt16) -> ReplyContext {
+  private func replyContext(_ exchange: Int32) -> ReplyContext {
     let slot = exchanges.slots + Int(exchange)
     // A body that is not read to its end cannot be told from the next request.
     if !slot.pointee.request.isEnded || isLeaving(slot.pointee.server) { slot.pointee.keepsServer = false }
     return ReplyContext(
       requestID: UnsafePointer(text(of: exchange) + RecordText.requestIDOffset),
       requestIDCount: Int(slot.pointee.record.requestIDCount), wall: clock.wall, date: date(),
-      connection: connectionField(exchange),
-      isToHead: slot.pointee.isToHead, allowed: allowed)
+      connection: connectionField(exchange), isToHead: slot.pointee.isToHead)
   }
 
   private func sendReply(
-    _ exchange: Int32, status: UInt16, reason: StaticString, contentType: StaticString, _ body: ByteWriter,
-    _ context: ReplyContext
+    _ exchange: Int32, _ head: ReplyHead, _ body: UnsafeBufferPointer<UInt8>, _ context: ReplyContext
   ) {
     let slot = exchanges.slots + Int(exchange)
-    slot.pointee.record.status = status
+    slot.pointee.record.status = head.status
     slot.pointee.record.responseBytes = context.isToHead ? 0 : UInt64(body.count)
     var writer = ByteWriter(base: outgoing, capacity: Limits.scratchBytes)
-    writer.appendReply(
-      status: status, reason: reason, contentType: contentType, body: body.base, bodyCount: body.count, context)
-    if send(slot.pointee.server, outgoing, writer.count) {
+    writer.appendReply(head, bodyCount: body.count, context)
+    var isSent = true
+    if !context.isToHead, let start = body.baseAddress {
+      // One write for both, but for a body so long that both do not fit.
+      if body.count <= writer.room {
+        writer.append(start, body.count)
+      } else {
+        isSent = send(slot.pointee.server, outgoing, writer.count)
+        isSent = isSent && send(slot.pointee.server, start, body.count)
+        writer.rewind(to: 0)
+      }
+    }
+    if isSent, send(slot.pointee.server, outgoing, writer.count) {
       flushOrWait(exchange)
     } else {
       perform(exchange, slot.pointee.machine.clientLeft())

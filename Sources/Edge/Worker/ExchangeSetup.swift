@@ -6,9 +6,13 @@ import Glibc
 /// What a reply says beyond its error code.
 struct ReplyDetail: BitwiseCopyable {
   /// Closer than the code's own message.
-  var message: StaticString?
+  var message: StaticBytes?
   /// Bits of the methods for an Allow field.
   var allowed: UInt16 = 0
+  /// When to try again; 0: nothing is said.
+  var retryAfterSeconds: UInt64 = 0
+  /// A JSON object.
+  var details: StaticBytes?
 }
 
 /// The host of a request.
@@ -55,6 +59,10 @@ extension Worker {
     slot.pointee.bodyAllowance = 0
     slot.pointee.held = .none
     slot.pointee.firstChild = -1
+    slot.pointee.policyContext = -1
+    slot.pointee.policyCoroutine = -1
+    slot.pointee.policyStep = 0
+    slot.pointee.edits = .none
     var record = ExchangeRecord()
     record.id = ULID(wall: clock.wall, random: &random)
     record.client = connection.pointee.address
@@ -151,14 +159,15 @@ extension Worker {
 
   /// Reads past the part of a body that came with its head, when Edge answers by itself: the connection can go on if
   /// that is all of it.
-  func discardEarlyBody(_ exchange: Int32, _ bytes: BytePointer, _ count: Int, _ headCount: Int) {
+  func discardEarlyBody(_ exchange: Int32, _ request: ArrivedRequest) {
     let slot = exchanges.slots + Int(exchange)
-    let step = slot.pointee.request.read(bytes + headCount, count - headCount, parser.classes)
+    let headCount = request.head.count
+    let step = slot.pointee.request.read(request.bytes + headCount, request.count - headCount, parser.classes)
     if step.fault != nil {
       slot.pointee.keepsServer = false
       dropInput(slot.pointee.server)
     } else {
-      keepRest(slot.pointee.server, bytes, headCount + step.consumed, count)
+      keepRest(slot.pointee.server, request.bytes, headCount + step.consumed, request.count)
     }
   }
 }

@@ -10,30 +10,51 @@ extension Worker {
   /// A ticket from the inbox; its reference is taken.
   func startFetch(_ pointer: UnsafeMutableRawPointer) {
     let ticket = Unmanaged<FetchTicket>.fromOpaque(pointer).takeRetainedValue()
-    let parent = ticket.parent.map { exchangeIndex($0.exchange) }
-    if ticket.parent != nil, parent == -1 {
-      ticket.complete(.failed(.cancelled))
+    guard let parent = ticket.parent else {
+      startFetch(ticket, parent: -1)
       return
     }
+    let exchange = exchangeIndex(parent.exchange)
+    if exchange >= 0 { startFetch(ticket, parent: exchange) } else { deliver(ticket, .failed(.cancelled)) }
+  }
+
+  /// Begins a fetch, as a part of `parent` unless that is -1.
+  func startFetch(_ ticket: FetchTicket, parent: Int32) {
+    // What is done for an exchange is done by its own generation.
+    let generation = parent < 0 ? current : generation(of: parent)
+    withGeneration(generation) { beginFetch(ticket, parent) }
+  }
+
+  private func beginFetch(_ ticket: FetchTicket, _ parent: Int32) {
     guard ticket.request.isWellFormed, let service = serviceIndex(ticket.request.service) else {
-      ticket.complete(.failed(.refused))
+      deliver(ticket, .failed(.refused))
       return
     }
     let exchange = exchanges.take()
     let server = exchange < 0 ? -1 : takeSlot(-1, role: .fetchDeadline)
     guard server >= 0 else {
       if exchange >= 0 { exchanges.give(exchange) }
-      ticket.complete(.failed(.unavailable))
+      deliver(ticket, .failed(.unavailable))
       return
     }
     connections.slots[Int(server)].exchange = exchange
     connections.slots[Int(server)].listener = ListenerBoard.none
     connections.slots[Int(server)].address = SocketAddress()
-    prepareFetch(exchange, server, ticket, parent ?? -1)
+    prepareFetch(exchange, server, ticket, parent)
     wheel.arm(server, clock.milliseconds + UInt64(max(1, ticket.request.deadlineMilliseconds)))
     aim(exchange, service)
     writeFetch(exchange, ticket.request)
     perform(exchange, exchanges.slots[Int(exchange)].machine.forward())
+  }
+
+  /// Tells whoever waits what came of it.
+  private func deliver(_ ticket: FetchTicket, _ outcome: FetchOutcome) {
+    switch ticket.waiter {
+    case .thread: ticket.complete(outcome)
+    case .policy(let exchange, let wait):
+      policyAnswers.append(
+        PolicyAnswer(exchange: exchange, wait: wait, answer: .fetched(service: ticket.request.service, outcome)))
+    }
   }
 
   /// The exchange a handle names, or -1 when that has ended.
@@ -89,8 +110,10 @@ extension Worker {
     writer.append(string: request.path)
     writer.append(" HTTP/1.1\r\nhost: ")
     writer.append(authority)
-    writer.append("\r\nuser-agent: edge/")
-    writer.append(Version.text)
+    if !request.headers.contains(where: { $0.name.lowercased() == "user-agent" }) {
+      writer.append("\r\nuser-agent: edge/")
+      writer.append(Version.text)
+    }
     writer.append("\r\nx-request-id: ")
     writer.append(text(of: exchange) + RecordText.requestIDOffset, Int(slot.pointee.record.requestIDCount))
     for header in request.headers {
@@ -147,7 +170,7 @@ extension Worker {
     }
     while let message = inbox.take() {
       guard case .fetch(let pointer) = message else { continue }
-      Unmanaged<FetchTicket>.fromOpaque(pointer).takeRetainedValue().complete(.failed(.drain))
+      deliver(Unmanaged<FetchTicket>.fromOpaque(pointer).takeRetainedValue(), .failed(.drain))
     }
   }
 
@@ -195,6 +218,7 @@ extension Worker {
     let slot = exchanges.slots + Int(exchange)
     leaveParent(exchange)
     let cause = slot.pointee.record.cause
+    slot.pointee.record.end = clock.monotonic
     let outcome = cause == .completed ? FetchOutcome.answered(answer(exchange)) : .failed(cause)
     closeRecord(exchange)
     if slot.pointee.server >= 0 { closeConnection(slot.pointee.server) }
@@ -205,7 +229,7 @@ extension Worker {
     slot.pointee.fetch = nil
     let ticket = Unmanaged<FetchTicket>.fromOpaque(pointer).takeRetainedValue()
     ticket.exchange = nil
-    ticket.complete(outcome)
+    deliver(ticket, outcome)
   }
 
   private func answer(_ exchange: Int32) -> FetchAnswer {

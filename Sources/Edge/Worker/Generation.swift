@@ -13,6 +13,18 @@ struct RouteRow: BitwiseCopyable {
   var toleratesFin: Bool
   /// A request that found its idle connection dead is sent again even if its method is not idempotent.
   var replaysOnStale: Bool
+  /// The route's policies stand in a row of `GenerationRows.policies`.
+  var firstPolicy: Int32 = 0
+  var policyCount: Int32 = 0
+  /// The policy that answers; -1: none.
+  var handler: Int32 = -1
+  /// One of the policies wants to know how exchanges end.
+  var logs = false
+  /// How many are asked: the policies, then the handler.
+  var askedCount: Int32 { policyCount + (handler >= 0 ? 1 : 0) }
+  /// Empty: none is asked for.
+  var permission = StaticBytes.empty
+  var parameters: RouteParameters
 }
 
 /// A listener as workers need it.
@@ -56,6 +68,8 @@ struct GenerationPlan {
   let endpoints: [StableName]
   /// By trust file of the snapshot, one for each worker.
   let tlsContexts: [[TLSClientContext]]
+  /// One for each worker that has clients.
+  let policies: [PolicyMachine]
 }
 
 /// A name with its handle.
@@ -78,6 +92,10 @@ struct GenerationRows: BitwiseCopyable {
   /// By trust file and worker; the plan holds the references.
   let tlsContexts: UnsafePointer<Unmanaged<TLSClientContext>>
   let workers: Int
+  /// By worker; the plan holds the references. Policies of routes, as indices, and the names of all.
+  private let policyMachines: UnsafePointer<Unmanaged<PolicyMachine>>
+  let policies: UnsafePointer<Int32>
+  let policyNames: UnsafePointer<StaticBytes>
   let trusted: UnsafePointer<CIDR>
   let trustedCount: Int
   let headLimits: HeadLimits
@@ -95,7 +113,21 @@ struct GenerationRows: BitwiseCopyable {
     routes = RouteCompiler.compile(snapshot.routes, listenerPlaces: plan.listeners.map(\.place), arena: arena)
     services = ServiceTable.compile(
       snapshot.services, handles: plan.services.map(\.handle), endpoints: plan.endpoints.map(\.handle), arena: arena)
-    routeRows = UnsafePointer(arena.copy(snapshot.routes.map { GenerationRows.row($0, arena) }))
+    var routePolicies: [Int32] = []
+    var routeRows: [RouteRow] = []
+    for route in snapshot.routes {
+      var row = GenerationRows.row(route, arena)
+      row.firstPolicy = Int32(routePolicies.count)
+      row.policyCount = Int32(route.policies.count)
+      let asked = route.policies + (row.handler >= 0 ? [Int(row.handler)] : [])
+      row.logs = asked.contains { plan.policies.first?.has(.onLog, policy: $0) ?? false }
+      routePolicies += route.policies.map(Int32.init)
+      routeRows.append(row)
+    }
+    self.routeRows = UnsafePointer(arena.copy(routeRows))
+    policies = UnsafePointer(arena.copy(routePolicies))
+    policyNames = UnsafePointer(arena.copy(snapshot.policies.map { arena.text($0.name) }))
+    policyMachines = UnsafePointer(arena.copy(plan.policies.map(Unmanaged.passUnretained)))
     var rows = [ListenerRow](repeating: ListenerRow(), count: ListenerBoard.places)
     for listener in plan.listeners {
       rows[Int(listener.place)] = ListenerRow(
@@ -119,10 +151,12 @@ struct GenerationRows: BitwiseCopyable {
   private static func row(_ route: Route, _ arena: Arena) -> RouteRow {
     var row = RouteRow(
       name: arena.text(route.name), service: -1, builtin: -1, bodyBytesMax: UInt64(route.bodyBytesMax),
-      toleratesFin: route.clientFin == .finish, replaysOnStale: route.replaysOnStale)
+      toleratesFin: route.clientFin == .finish, replaysOnStale: route.replaysOnStale,
+      permission: arena.text(route.permission ?? ""), parameters: RouteParameters(route.paths, arena: arena))
     switch route.target {
     case .service(let index): row.service = Int32(index)
     case .builtin(let name): row.builtin = Int32(BuiltinName.allCases.firstIndex(of: name) ?? 0)
+    case .handler(let index): row.handler = Int32(index)
     }
     return row
   }
@@ -147,6 +181,10 @@ struct GenerationRows: BitwiseCopyable {
   func tlsContext(trust: Int32, worker: Int) -> TLSClientContext {
     tlsContexts[Int(trust) * workers + worker].takeUnretainedValue()
   }
+
+  /// The policies of a worker that has clients.
+  @inline(__always)
+  func policyMachine(worker: Int) -> PolicyMachine { policyMachines[worker].takeUnretainedValue() }
 
   /// Whether a peer may speak for others.
   @inline(__always)

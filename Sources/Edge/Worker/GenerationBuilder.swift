@@ -2,9 +2,13 @@
 // and services, names to look up), then the rows are compiled. Control thread only, off the loops; a step that fails
 // gives back what the steps before it claimed.
 
+import LuaBridge
+
 /// Why there is no new generation.
 struct GenerationError: Error {
   let message: String
+  /// What is wrong with the policies, if that is it.
+  var diagnoses: [Diagnosis] = []
 }
 
 /// Makes generations and takes back what they held.
@@ -18,12 +22,19 @@ final class GenerationBuilder {
   private var tlsContexts: [UInt64: [TLSClientContext]] = [:]
   /// How often the newest generation wants names to be looked up.
   private var refreshMilliseconds = 30_000
+  /// The control worker among them, which is the last and has no clients.
   private let workers: Int
   private let addresses: AddressBook
   private let resolver: Resolver
+  private let log: Log
+  /// What scripts share over all generations.
+  private let limits = RateLimits()
+  private let keyValues: KeyValueStore
 
-  init(workers: Int, addresses: AddressBook, resolver: Resolver) {
+  init(workers: Int, addresses: AddressBook, resolver: Resolver, keyValues: KeyValueStore, log: Log) {
     self.workers = workers
+    self.keyValues = keyValues
+    self.log = log
     self.addresses = addresses
     self.resolver = resolver
   }
@@ -32,6 +43,8 @@ final class GenerationBuilder {
   func build(
     _ snapshot: Snapshot, resolved: SectionFields, number: UInt32, place: UInt8
   ) throws(GenerationError) -> Generation {
+    // First: this is where most mistakes are, and nothing is claimed for it that is not given back by itself.
+    let policies = try makePolicies(snapshot, resolved)
     let contexts = try makeContexts(snapshot)
     let known = Set(endpointsByHost.keys)
     var claimed: (services: [StableName], endpoints: [StableName]) = ([], [])
@@ -48,7 +61,8 @@ final class GenerationBuilder {
       refreshMilliseconds = refresh
       let plan = GenerationPlan(
         snapshot: snapshot, workers: workers, resolved: resolved, listeners: opened, services: claimed.services,
-        endpoints: claimed.endpoints, tlsContexts: snapshot.trustFiles.map { contexts[$0.contentHash] ?? [] })
+        endpoints: claimed.endpoints, tlsContexts: snapshot.trustFiles.map { contexts[$0.contentHash] ?? [] },
+        policies: policies)
       return Generation(number: number, place: place, plan: plan)
     } catch {
       release(services: claimed.services, endpoints: claimed.endpoints)
@@ -78,6 +92,23 @@ final class GenerationBuilder {
   func release(_ generation: Generation) {
     release(services: generation.plan.services, endpoints: generation.plan.endpoints)
     keepNames(everyMilliseconds: refreshMilliseconds)
+  }
+
+  /// Compiles every script and starts it, once for each worker.
+  private func makePolicies(
+    _ snapshot: Snapshot, _ resolved: SectionFields
+  ) throws(GenerationError) -> [PolicyMachine] {
+    guard let clock = LuaClock() else { throw GenerationError(message: "the system gives no timer for scripts") }
+    defer { clock.end() }
+    let tools = PolicyTools(snapshot, limits: limits, keyValues: keyValues, log: log)
+    do throws(PolicyFaults) {
+      var machines: [PolicyMachine] = []
+      for _ in 0..<(workers - 1) { machines.append(try PolicyMachine(snapshot, tools, clock: clock)) }
+      return machines
+    } catch {
+      throw GenerationError(
+        message: "the policies have errors", diagnoses: PolicyCheck.diagnoses(error, snapshot, resolved))
+    }
   }
 
   private func makeContexts(_ snapshot: Snapshot) throws(GenerationError) -> [UInt64: [TLSClientContext]] {

@@ -36,12 +36,15 @@ extension ControlThread {
     do {
       let next = try builder.build(snapshot, resolved: resolved, number: newest.number + 1, place: place)
       var changes = ConfigDiff(from: newest.plan.resolved, to: resolved)
-      changes.compareTrust(newest.plan.snapshot, snapshot)
+      changes.compareFiles(newest.plan.snapshot, snapshot)
       changes.compareRestart(started, resolved)
       publish(next, snapshot)
       report(changes, milliseconds: Int((Clock.monotonicNow() - start) / 1_000_000))
     } catch {
-      fail(reason: error.message, errors: 1)
+      for diagnosis in error.diagnoses { log.line(.error, "config_error", [("message", .text(diagnosis.render()))]) }
+      fail(reason: error.message, errors: max(1, error.diagnoses.count))
+      // What was built of it goes back to the system, as that of generations does.
+      _ = malloc_trim(0)
     }
   }
 

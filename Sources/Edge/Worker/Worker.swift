@@ -4,6 +4,7 @@
 
 import CLinux
 import Glibc
+import LuaBridge
 import Synchronization
 
 /// What all workers of a process share.
@@ -96,6 +97,12 @@ final class Worker {
   static let addressTextBytes = 64
   /// What the next reply says beyond its code.
   var replyDetail = ReplyDetail()
+  /// For policies that wait.
+  var policyAnswers: [PolicyAnswer] = []
+  /// A script has taken so much of this turn that others wait for the next.
+  var turnIsSpent = false
+  /// Counts what scripts take of the thread's time.
+  private var scriptClock: LuaClock?
 
   /// Slots that have more to do than their share of a turn.
   private var ready: UnsafeMutablePointer<UInt64>
@@ -152,7 +159,10 @@ final class Worker {
   /// After the thread's end: what is still open is closed, all memory goes back.
   deinit {
     forEachConnection { index, role in if role != .free { closeConnection(index) } }
-    for index in 0..<Int(exchanges.everUsed) { buffers.giveBack(&exchanges.slots[index].held) }
+    for index in 0..<Int(exchanges.everUsed) {
+      buffers.giveBack(&exchanges.slots[index].held)
+      buffers.giveBack(&exchanges.slots[index].edits)
+    }
     buffers.removeAll()
     poller.close()
     connections.unmap()
@@ -172,20 +182,38 @@ final class Worker {
 
   /// The thread: turns until the worker is told to stop.
   func run() {
+    startScriptClock()
     while !isStopped {
       let events = poller.wait(waitMilliseconds())
       clock.update()
+      turnIsSpent = false
       adoptNewest()
       for event in 0..<events { dispatch(poller[event]) }
       serveReady()
+      giveAnswers()
       expireTimers()
       if isDraining { checkDrain() }
     }
     stopFetches()
+    stopPolicies()
+    scriptClock?.end()
+  }
+
+  /// The clock belongs to the thread, and so do the policies from now on.
+  private func startScriptClock() {
+    if index == shared.workers { return }
+    guard let clock = LuaClock() else {
+      // Without it nothing would stop a script.
+      shared.log.line(.error, "worker_failed", [("reason", .text("the system gives no timer for scripts"))])
+      isStopped = true
+      return
+    }
+    scriptClock = clock
+    rows.policyMachine(worker: index).use(clock)
   }
 
   private func waitMilliseconds() -> Int32 {
-    if readyCount > 0 { return 0 }
+    if readyCount > 0 || !policyAnswers.isEmpty { return 0 }
     let now = Clock.monotonicNow() / 1_000_000
     var wait = wheel.wait(now)
     let deadline = min(drainDeadline, acceptsAgainAt)
@@ -327,9 +355,16 @@ final class Worker {
   @inline(__always)
   func rows(of exchange: Int32) -> GenerationRows { held[Int(exchanges.slots[Int(exchange)].generation)].pointee }
 
+  /// The generation an exchange began on.
+  func generation(of exchange: Int32) -> UnsafePointer<GenerationRows> {
+    held[Int(exchanges.slots[Int(exchange)].generation)]
+  }
+
   /// Calls `body` as if this were still the current generation, which somebody keeps alive meanwhile.
   func withGeneration<Result>(_ generation: UnsafePointer<GenerationRows>, _ body: () -> Result) -> Result {
     let newer = current
+    // This worker may never have adopted it.
+    if let scriptClock { generation.pointee.policyMachine(worker: index).use(scriptClock) }
     held[Int(generation.pointee.place)] = generation
     current = generation
     defer { current = newer }
@@ -354,6 +389,7 @@ final class Worker {
         closeConnection(idle)
       }
     }
+    if let scriptClock { next.pointee.policyMachine(worker: index).use(scriptClock) }
     if !isDraining, index < shared.workers { joinListeners() }
     shared.generations.adopted(next.pointee.number, worker: index)
   }
@@ -378,6 +414,7 @@ final class Worker {
     memcpy(target + RecordText.hostOffset, from + RecordText.hostOffset, Int(record.hostCount))
     memcpy(target + RecordText.requestIDOffset, from + RecordText.requestIDOffset, Int(record.requestIDCount))
     memcpy(target + RecordText.methodOffset, from + RecordText.methodOffset, Int(record.methodCount))
+    memcpy(target + RecordText.principalOffset, from + RecordText.principalOffset, Int(record.principalCount))
     logRing.publish()
     shared.log.wake()
   }

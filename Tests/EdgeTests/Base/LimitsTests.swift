@@ -20,7 +20,10 @@ struct LimitsTests {
   }
 
   @Test func theTextOfARecordFitsInItsCell() {
-    let areas = [Limits.recordPathBytes, Limits.recordHostBytes, Limits.requestIDBytes, Limits.methodBytesMax]
+    let areas = [
+      Limits.recordPathBytes, Limits.recordHostBytes, Limits.requestIDBytes, Limits.methodBytesMax,
+      Limits.recordPrincipalBytes,
+    ]
     #expect(RecordText.bytes == areas.reduce(0, +))
     #expect(LogCell().text.count == RecordText.bytes)
     #expect(LogCell.textOffset == MemoryLayout<LogCell>.offset(of: \LogCell.text))

@@ -40,13 +40,13 @@ import Testing
         try FileManager.default.moveItem(atPath: folder.path + "/dotenv", toPath: folder.path + "/.env")
       }
     }
-    var options = LoadOptions()
+    var options = LoadOptions(environment: Fixture.environment)
     let main = String(
       decoding: try Data(contentsOf: URL(fileURLWithPath: folder.path + "/routes.yaml")), as: UTF8.self)
     for line in main.split(separator: "\n") where line.hasPrefix("#! ") {
       if line == "#! --dev" { options.dev = true }
       guard line.hasPrefix("#! env ") else { continue }
-      let parts = line.dropFirst(7).split(separator: "=", maxSplits: 1)
+      let parts = line.dropFirst(7).split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
       options.environment[String(parts[0])] = String(parts[1])
     }
     let outcome = Loader.load(path: folder.path + "/routes.yaml", options: options)

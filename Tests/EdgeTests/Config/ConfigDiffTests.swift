@@ -211,7 +211,7 @@ import Testing
 
   private func changed(_ old: (SectionFields, Snapshot), _ new: (SectionFields, Snapshot)) -> [String] {
     var diff = ConfigDiff(from: old.0, to: new.0)
-    diff.compareTrust(old.1, new.1)
+    diff.compareFiles(old.1, new.1)
     #expect(diff.added == [] && diff.removed == [] && diff.needsRestart == [])
     return diff.changed
   }

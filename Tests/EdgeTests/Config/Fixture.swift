@@ -1,6 +1,7 @@
 // Folders with configuration files for tests, and where the repository is.
 
 import Foundation
+import Testing
 
 @testable import Edge
 
@@ -15,6 +16,9 @@ enum Fixture {
   /// The top folder of the repository.
   static let repository = String(
     #filePath.split(separator: "/", omittingEmptySubsequences: false).dropLast(4).joined(separator: "/"))
+
+  /// What every configuration needs.
+  static let environment = ["JWT_SECRET": String(repeating: "0123456789abcdef", count: 4)]
 
   /// A folder that is removed with its object.
   final class Folder {
@@ -39,16 +43,28 @@ enum Fixture {
       try FileManager.default.copyItem(atPath: source, toPath: "\(path)/\(name)")
     }
 
-    func load(_ environment: [String: String] = [:], dev: Bool = false, placeholders: Bool = false) -> LoadOutcome {
+    /// Loads `routes.yaml`; without a JWT_SECRET, or with an empty one for none, there is one.
+    func load(
+      _ environment: [String: String] = [:], dev: Bool = false, placeholders: Bool = false, mayWrite: Bool = false
+    ) -> LoadOutcome {
       Loader.load(
         path: path + "/routes.yaml",
-        options: LoadOptions(environment: environment, dev: dev, placeholders: placeholders))
+        options: LoadOptions(
+          environment: environment.merging(Fixture.environment) { own, _ in own }, dev: dev,
+          placeholders: placeholders, mayWrite: mayWrite))
     }
 
     /// Rendered findings with the folder's path taken out.
     func rendered(_ outcome: LoadOutcome) -> [String] {
       outcome.diagnoses.map { $0.render().replacingOccurrences(of: path + "/", with: "") }
     }
+  }
+
+  /// What `check --full` prints, with the secret, which is masked and does not read back, from the environment again.
+  static func readable(_ text: String) throws -> String {
+    let masked = "secret: [\"***\"]"
+    try #require(text.contains(masked))
+    return text.replacing(masked, with: "secret: \"${env:JWT_SECRET}\"")
   }
 
   /// Loads one file; `body` follows a version and a listener.

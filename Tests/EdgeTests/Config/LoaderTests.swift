@@ -28,8 +28,16 @@ import Testing
         pool: {size: 0, idle: 1s}
         pass: [authorization, cookie]
       other: {endpoints: "http://10.0.0.1"}
+    auth: {issuer: me, audience: [a, b], leeway: 0, claims: {user: uid}}
+    roles: {viewer: {permissions: [mcp:read, "files:*"]}}
+    policies:
+      auth:
+        script: auth.lua
+        settings: {a: [1, 2.5, -1e30, .inf, ~, true, "1", "x\ny", "a: b"], "b c": {d: {}}, e: []}
     routes:
-      health: {path: /health, methods: [GET, HEAD], builtin: health, listeners: six}
+      health:
+        {path: /health, methods: [GET, HEAD], builtin: health, listeners: six, policies: auth, permission: mcp:read}
+      hello: {path: /hello, handler: auth}
       chat:
         path: [/api/chat/*, "/c/:id/x"]
         host: ["Example.com", "*.example.com"]
@@ -45,6 +53,7 @@ import Testing
   @Test func everyKeyIsDecoded() throws {
     let folder = try Fixture.Folder()
     try folder.write("routes.yaml", LoaderTests.everything)
+    try folder.write("scripts/auth.lua", "return {}\n")
     let outcome = folder.load()
     #expect(folder.rendered(outcome) == [])
     let snapshot = try #require(outcome.snapshot)
@@ -75,19 +84,21 @@ import Testing
           poolSize: 0, poolIdleMilliseconds: 1000, pass: [.authorization, .cookie], trust: nil,
           serverName: nil))
     #expect(snapshot.services[1].endpoints == [.plain("10.0.0.1", 80)])
+    #expect(snapshot.routes[0].policies == [0] && snapshot.routes[0].permission == "mcp:read")
+    #expect(snapshot.routes[1].target == .handler(0))
     #expect(
-      snapshot.routes[1]
+      snapshot.routes[2]
         == Route(
           name: "chat", hosts: [.exact("example.com"), .suffix(".example.com")],
           paths: [
             PathPattern(segments: [.literal("api"), .literal("chat")], tail: .below),
             PathPattern(segments: [.literal("c"), .parameter("id"), .literal("x")], tail: .exact),
           ], methods: [.post], listeners: [0, 1], target: .service(0), bodyBytesMax: 20 << 20, clientFin: .finish,
-          replaysOnStale: false))
+          replaysOnStale: false, policies: [], permission: nil))
     #expect(snapshot.routes[0].listeners == [1])
-    #expect(snapshot.routes[2].listeners == [0, 1])
-    #expect(snapshot.routes[2].target == .service(1))
-    #expect(snapshot.routes[2].bodyBytesMax == 1 << 30)
+    #expect(snapshot.routes[3].listeners == [0, 1])
+    #expect(snapshot.routes[3].target == .service(1))
+    #expect(snapshot.routes[3].bodyBytesMax == 1 << 30)
     #expect(snapshot.log == LogSettings(level: .debug, access: false))
   }
 
@@ -114,7 +125,8 @@ import Testing
       snapshot.routes[0]
         == Route(
           name: "r", hosts: [], paths: [PathPattern(segments: [], tail: .exact)], methods: [], listeners: [0],
-          target: .service(0), bodyBytesMax: 10 << 20, clientFin: .abort, replaysOnStale: false))
+          target: .service(0), bodyBytesMax: 10 << 20, clientFin: .abort, replaysOnStale: false,
+          policies: [], permission: nil))
     #expect(snapshot.log == LogSettings(level: .info, access: true))
   }
 
@@ -133,9 +145,9 @@ import Testing
     for row in rows {
       #expect(row.doc.hasSuffix("."), "\(row.key)")
       switch row.fallback {
-      case .literal(let text), .environment(_, _, let text):
-        #expect((try? row.type.read(.literal(text))) != nil, "\(row.key): \(text)")
-      case .required, .absent, .empty: break
+      case .literal(let text), .environment(_, _, .some(let text)):
+        #expect((try? row.type.readDefault(text)) != nil, "\(row.key): \(text)")
+      case .environment(_, _, .none), .required, .absent, .empty: break
       }
     }
     #expect(rows.count > 30)

@@ -10,10 +10,12 @@ import Testing
   @Test func resolvedTextReadsBack() throws {
     let folder = try Fixture.Folder()
     try folder.write("routes.yaml", LoaderTests.everything)
+    try folder.write("scripts/auth.lua", "return {}\n")
     let first = folder.load()
     let text = ResolvedPrinter.text(try #require(first.resolved))
     let again = try Fixture.Folder()
-    try again.write("routes.yaml", text)
+    try again.write("routes.yaml", try Fixture.readable(text))
+    try again.copy(from: folder.path + "/scripts", to: "scripts")
     let second = again.load()
     #expect(again.rendered(second) == [])
     let left = try #require(first.snapshot)
@@ -23,6 +25,10 @@ import Testing
     #expect(left.services == right.services)
     #expect(left.routes == right.routes)
     #expect(left.log == right.log)
+    #expect(left.auth == right.auth)
+    #expect(Set(left.roles.map(\.name)) == Set(right.roles.map(\.name)))
+    #expect(left.policies == right.policies)
+    #expect(left.scripts.map(\.bytes) == right.scripts.map(\.bytes))
     #expect(left.server.trusted == right.server.trusted)
     #expect(left.server.workers == right.server.workers)
   }
@@ -105,7 +111,9 @@ import Testing
   @Test func referenceNamesEveryKey() {
     let text = ReferencePrinter.markdown()
     for part in [
-      "`include`", "## `server.timeouts`", "## `services.NAME.pool`", "## `services.NAME.tls`",
+      "`include`", "## `server.timeouts`", "## `services.NAME.pool`", "## `services.NAME.tls`", "## `auth.claims`",
+      "## `roles.NAME`",
+      "## `policies.NAME`",
       "`GATEWAY_TIMEOUT_MS` in ms, else `30s`",
     ] {
       #expect(text.contains(part), "\(part)")

@@ -6,7 +6,8 @@ import Testing
 
 @Suite struct ShippedFilesTests {
   @Test func theyLoadWithoutEnvironment() throws {
-    let outcome = Loader.load(path: Fixture.repository + "/routes.yaml", options: LoadOptions())
+    let outcome = Loader.load(
+      path: Fixture.repository + "/routes.yaml", options: LoadOptions(environment: Fixture.environment))
     #expect(outcome.diagnoses.map { $0.render() } == [])
     let snapshot = try #require(outcome.snapshot)
     #expect(snapshot.listeners == [Listener(name: "main", address: HostPort(host: "127.0.0.1", port: 3003))])
@@ -15,15 +16,18 @@ import Testing
     #expect(service.name == "chat-service")
     #expect(service.endpoints == [.plain("127.0.0.1", 3007)])
     #expect(service.headTimeoutMilliseconds == 15_000)
-    #expect(snapshot.routes.map(\.name) == ["health", "chat"])
+    #expect(snapshot.policies.map(\.name) == ["auth", "permissions", "rate-limit", "whoami"])
+    #expect(snapshot.routes.map(\.name) == ["health", "whoami", "chat"])
     #expect(snapshot.routes[0].target == .builtin(.health))
-    #expect(snapshot.routes[1].target == .service(0))
-    #expect(snapshot.routes[1].paths.map(\.text) == ["/api/chat/*"])
+    #expect(snapshot.routes[1].target == .handler(3) && snapshot.routes[1].policies == [0, 2])
+    #expect(snapshot.routes[2].target == .service(0) && snapshot.routes[2].policies == [0, 1, 2])
+    #expect(snapshot.routes[2].paths.map(\.text) == ["/api/chat/*"])
+    #expect(snapshot.routes[2].permission == "services:use")
     #expect(outcome.files.map(\.path).map { $0.split(separator: "/").last } == ["routes.yaml", "services.yaml"])
   }
 
   @Test func portActs() throws {
-    let options = LoadOptions(environment: ["PORT": "8080"])
+    let options = LoadOptions(environment: Fixture.environment.merging(["PORT": "8080"]) { $1 })
     let outcome = Loader.load(path: Fixture.repository + "/routes.yaml", options: options)
     #expect(outcome.snapshot?.listeners.first?.address == HostPort(host: "127.0.0.1", port: 8080))
   }

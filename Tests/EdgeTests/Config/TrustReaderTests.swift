@@ -83,7 +83,7 @@ import Testing
   @Test func whatIsResolvedReadsBack() throws {
     let folder = try folder()
     let first = folder.load(["SSL_CERT_FILE": "bundle.pem"])
-    try folder.write("routes.yaml", ResolvedPrinter.text(try #require(first.resolved)))
+    try folder.write("routes.yaml", try Fixture.readable(ResolvedPrinter.text(try #require(first.resolved))))
     let second = folder.load()
     #expect(folder.rendered(second) == [])
     #expect(first.snapshot?.services == second.snapshot?.services)

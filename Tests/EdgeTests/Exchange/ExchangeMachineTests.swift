@@ -6,17 +6,20 @@ import Testing
 private enum Event: Equatable, CustomStringConvertible {
   case forward, replied, refused, connected(Bool), connectFailed(Bool), requestEnded, responseBegan, responseEnded(Bool)
   case flushed, upstreamFailed, wentStale, requestBroken(ErrorCode), clientLeft, timedOut(ExchangeTimer)
-  case stopped(EndCause)
+  case stopped(EndCause), suspended, resumed
 
   static let all: [Event] =
     [
-      .forward, .replied, .refused, .connected(false), .connected(true), .connectFailed(true), .connectFailed(false),
+      .suspended, .resumed, .forward, .replied, .refused, .connected(false), .connected(true), .connectFailed(true),
+      .connectFailed(false),
       .requestEnded, .responseBegan, .responseEnded(false), .responseEnded(true), .flushed, .upstreamFailed, .wentStale,
       .requestBroken(.invalidRequest), .requestBroken(.messageTooLarge), .clientLeft,
     ] + ExchangeTimer.allCases.map { .timedOut($0) } + [.stopped(.drain), .stopped(.cancelled)]
 
   func tell(_ machine: inout ExchangeMachine) -> ExchangeActions {
     switch self {
+    case .suspended: machine.suspended()
+    case .resumed: machine.resumed()
     case .forward: machine.forward()
     case .replied: machine.replied(.completed)
     case .refused: machine.refused(.notFound, .refused)
@@ -43,6 +46,8 @@ private enum Event: Equatable, CustomStringConvertible {
     case .connectFailed(let mayRetry): "connectFailed(\(mayRetry))"
     case .responseEnded(let isReusable): "responseEnded(\(isReusable))"
     case .requestBroken(let error): "requestBroken(\(error))"
+    case .suspended: "suspended"
+    case .resumed: "resumed"
     case .forward: "forward"
     case .replied: "replied"
     case .refused: "refused"
@@ -68,9 +73,12 @@ private enum Outcome {
 
 /// The whole table: per event one outcome per state.
 private enum MachineTable {
-  /// In the order of `ExchangeState`: deciding, connecting, requesting, awaiting, duplex, responding, flushing, ended.
+  /// In the order of `ExchangeState`: deciding, suspended, connecting, requesting, awaiting, duplex, responding,
+  /// flushing, ended.
   static func row(_ event: Event) -> [Outcome] {
     switch event {
+    case .suspended: only(.deciding, .to(.suspended))
+    case .resumed: only(.suspended, .to(.deciding))
     case .forward: only(.deciding, .to(.connecting, ExchangeActions(.dial)))
     case .replied: only(.deciding, .to(.flushing, ExchangeActions(cause: .completed)))
     case .refused: only(.deciding, .to(.flushing, ExchangeActions(.reply, error: .notFound, cause: .refused)))
@@ -78,30 +86,30 @@ private enum MachineTable {
     case .connectFailed(true): only(.connecting, .to(.connecting, ExchangeActions(.closeUpstream, .dial)))
     case .connectFailed(false): only(.connecting, fail(.serviceUnavailable, .unavailable))
     case .requestEnded:
-      [.bug, .bug, .to(.awaiting), .bug, .to(.responding), .bug, .bug, .bug]
+      [.bug, .bug, .bug, .to(.awaiting), .bug, .to(.responding), .bug, .bug, .bug]
     case .responseBegan:
-      [.bug, .bug, .to(.duplex), .to(.responding), .bug, .bug, .bug, .bug]
+      [.bug, .bug, .bug, .to(.duplex), .to(.responding), .bug, .bug, .bug, .bug]
     case .responseEnded(let isReusable):
       [
-        .bug, .bug, .bug, .bug, .to(.flushing, ExchangeActions(.closeUpstream, cause: .completed)),
+        .bug, .bug, .bug, .bug, .bug, .to(.flushing, ExchangeActions(.closeUpstream, cause: .completed)),
         .to(.flushing, ExchangeActions(isReusable ? .releaseUpstream : .closeUpstream, cause: .completed)), .bug, .bug,
       ]
     case .flushed: only(.flushing, .to(.ended, ExchangeActions(.finish)))
     case .upstreamFailed:
       [
-        .bug, .bug, fail(.providerError, .upstreamError), fail(.providerError, .upstreamError), cut(.upstreamCut),
+        .bug, .bug, .bug, fail(.providerError, .upstreamError), fail(.providerError, .upstreamError), cut(.upstreamCut),
         cut(.upstreamCut), .bug, .bug,
       ]
     case .wentStale:
       [
-        .bug, .bug, .to(.connecting, ExchangeActions(.closeUpstream, .dial)),
+        .bug, .bug, .bug, .to(.connecting, ExchangeActions(.closeUpstream, .dial)),
         .to(.connecting, ExchangeActions(.closeUpstream, .dial)), .bug, .bug, .bug, .bug,
       ]
     case .requestBroken(let error):
       // A body over the limit is refused; one that breaks the framing is the client's error.
       error == .messageTooLarge
-        ? [.bug, .bug, fail(error, .refused), .bug, cut(.refused), .bug, .bug, .bug]
-        : [.bug, .bug, fail(error, .clientError), .bug, cut(.clientError), .bug, .bug, .bug]
+        ? [.bug, .bug, .bug, fail(error, .refused), .bug, cut(.refused), .bug, .bug, .bug]
+        : [.bug, .bug, .bug, fail(error, .clientError), .bug, cut(.clientError), .bug, .bug, .bug]
     case .clientLeft: everywhere(.clientLeft)
     case .stopped(let cause): everywhere(cause)
     case .timedOut(let timer): timeouts(timer)
@@ -109,7 +117,7 @@ private enum MachineTable {
   }
 
   private static func timeouts(_ timer: ExchangeTimer) -> [Outcome] {
-    let (early, stays) = ([Outcome.to(.deciding), .to(.connecting)], Outcome.to(.flushing))
+    let (early, stays) = ([Outcome.to(.deciding), .to(.suspended), .to(.connecting)], Outcome.to(.flushing))
     switch timer {
     case .body:
       return early + [
@@ -147,7 +155,7 @@ private enum MachineTable {
 
   private static func everywhere(_ cause: EndCause) -> [Outcome] {
     let withoutClient = Outcome.to(.ended, ExchangeActions(.cutDownstream, .finish, cause: cause))
-    return [withoutClient] + [Outcome](repeating: cut(cause), count: 5) + [withoutClient, .bug]
+    return [withoutClient, withoutClient] + [Outcome](repeating: cut(cause), count: 5) + [withoutClient, .bug]
   }
 }
 
@@ -155,7 +163,7 @@ struct ExchangeMachineTests {
   @Test func theTableIsWhole() {
     #expect(
       ExchangeState.allCases == [
-        .deciding, .connecting, .requesting, .awaiting, .duplex, .responding, .flushing, .ended,
+        .deciding, .suspended, .connecting, .requesting, .awaiting, .duplex, .responding, .flushing, .ended,
       ])
     for event in Event.all {
       #expect(MachineTable.row(event).count == ExchangeState.allCases.count, "\(event)")

@@ -40,6 +40,6 @@ extension Route {
     Route(
       name: name, hosts: try hosts.map { try HostPattern.read($0) }, paths: try paths.map { try PathPattern.read($0) },
       methods: try methods.map { try #require(Method(name: $0)) }, listeners: listeners, target: .builtin(.health),
-      bodyBytesMax: 0, clientFin: .abort, replaysOnStale: false)
+      bodyBytesMax: 0, clientFin: .abort, replaysOnStale: false, policies: [], permission: nil)
   }
 }

@@ -77,6 +77,19 @@ struct SocketAddressTests {
     #expect(try #require(SocketAddress(numeric: host, port: 0)).isLoopback == expected)
   }
 
+  static let networks = [
+    ("203.0.113.9", "203.0.113.9"), ("255.255.255.255", "255.255.255.255"), ("::", "::"), ("::1", "::"),
+    ("::ffff:0:0:1", "::"), ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"), ("2001:db8:1:2::", "2001:db8:1:2::"),
+    ("0:0:0:1:ffff:ffff:ffff:ffff", "0:0:0:1::"), ("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "ffff:ffff:ffff:ffff::"),
+  ]
+
+  /// An IPv4 client is its address, one of IPv6 the /64 around it; the port is kept.
+  @Test(arguments: networks) func networksOfClients(_ host: String, _ network: String) throws {
+    let address = try #require(SocketAddress(numeric: host, port: 81))
+    #expect(address.network == SocketAddress(numeric: network, port: 81))
+    #expect(address.network.network == address.network)
+  }
+
   /// An address that does not fit is an overflow, never another address.
   @Test func addressesThatDoNotFit() throws {
     for host in ["255.255.255.255", "2001:db8::1", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"] {

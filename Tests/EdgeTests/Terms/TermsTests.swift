@@ -78,7 +78,7 @@ struct EndCauseTests {
   @Test func namesOfTheContract() {
     let expected: Set<String> = [
       "completed", "refused", "client_left", "client_error", "client_timeout", "upstream_error", "upstream_timeout",
-      "upstream_cut", "unavailable", "cancelled", "drain", "internal_error",
+      "upstream_cut", "unavailable", "cancelled", "drain", "policy_error", "internal_error",
     ]
     #expect(Set(EndCause.allCases.map(\.name.description)) == expected)
     #expect(EndCause.allCases.count == expected.count)

@@ -26,7 +26,9 @@ private final class WorkerStage {
     let resolved = try #require(outcome.resolved)
     resolver = Resolver(deliver: { _, _ in }, report: { _, _ in })
     let addresses = AddressBook(workers: 2)
-    builder = GenerationBuilder(workers: 2, addresses: addresses, resolver: resolver)
+    builder = GenerationBuilder(
+      workers: 2, addresses: addresses, resolver: resolver, keyValues: try #require(KeyValueStore()),
+      log: try #require(Log(workers: 2, level: .error, descriptor: 2)))
     generation = try builder.build(snapshot, resolved: resolved, number: 1, place: 0)
     shared = WorkerShared(
       generations: GenerationBoard(workers: 2, first: generation.rows), addresses: addresses,

@@ -44,7 +44,9 @@ private final class Names: Sendable {
   init() throws {
     fixture = try WorkerFixture()
     resolver = Resolver(lookup: names.lookup, deliver: { _, _ in }, report: { _, _ in })
-    builder = GenerationBuilder(workers: 2, addresses: book, resolver: resolver)
+    builder = GenerationBuilder(
+      workers: 2, addresses: book, resolver: resolver, keyValues: try #require(KeyValueStore()),
+      log: try #require(Log(workers: 2, level: .error, descriptor: 2)))
   }
 
   deinit {
@@ -179,7 +181,7 @@ private final class Names: Sendable {
       }
       return Snapshot(
         server: base.server, limits: base.limits, listeners: listeners, services: services, routes: [],
-        log: base.log, trustFiles: [], contentHash: 0)
+        log: base.log, auth: base.auth, roles: [], policies: [], scripts: [], trustFiles: [], contentHash: 0)
     }
     let probe = try ListenerSocket.open(Listener(name: "x", address: HostPort(host: "127.0.0.1", port: 0)))
     close(probe.fd)

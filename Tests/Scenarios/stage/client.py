@@ -28,8 +28,10 @@ def chunked(*pieces):
 class Client:
   """One connection; use it in a `with`."""
 
-  def __init__(self, address, receive_buffer=None):
+  def __init__(self, address, receive_buffer=None, own=None):
     self.sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    if own:
+      self.sock.bind((own, 0))
     if receive_buffer:
       self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
     self.sock.settimeout(Deadline().left())

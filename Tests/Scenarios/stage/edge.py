@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from .check import DEADLINE, Failed, Late, eventually, same, shown
 from .client import Client
 from .config import yaml
-from .kernel import resident
+from .kernel import cpu, resident
+from .token import SECRET
 
 _ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..", ".."))
 _KEPT = ("PATH", "HOME", "ASAN_OPTIONS", "TSAN_OPTIONS", "LSAN_OPTIONS", "UBSAN_OPTIONS", "SWIFT_BACKTRACE",
@@ -32,9 +33,11 @@ def binary():
 
 
 def environment(extra=None):
+  """The variables of an edge: some of this process, a secret of tokens, then `extra`, where None takes one away."""
   found = {name: os.environ[name] for name in _KEPT if name in os.environ}
+  found["JWT_SECRET"] = SECRET
   found.update(extra or {})
-  return found
+  return {name: value for name, value in found.items() if value is not None}
 
 
 class Folder:
@@ -186,6 +189,11 @@ class Edge:
       raise Failed(f"{len(found)} access lines {where}: {shown(found)}")
     return found[0]
 
+  def line_of(self, response, **where):
+    """The line about the exchange of an answer: its access line, unless `where` names another event."""
+    name = response.fields.one("x-request-id")
+    return self.wait_line(requestId=name, **where) if where else self.log_line(requestId=name)
+
   def exchanges(self, count):
     """All access lines, when at least `count` are there."""
     self.wait(lambda: len(self.matching(event="exchange")) >= count,
@@ -203,6 +211,9 @@ class Edge:
 
   def memory(self):
     return resident(self.process.pid)
+
+  def cpu(self):
+    return cpu(self.process.pid)
 
   def signal(self, number=signal.SIGTERM):
     self.process.send_signal(number)

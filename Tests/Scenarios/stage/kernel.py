@@ -1,4 +1,4 @@
-"""What the kernel knows of a connection: its state and how many bytes its owner has not read yet."""
+"""What the kernel knows of connections and processes: bytes not read yet, memory, time."""
 
 import errno
 import os
@@ -73,3 +73,12 @@ def resident(pid):
       if line.startswith("Private_Dirty:"):
         total += int(line.split()[1]) * 1024
   return total
+
+
+def cpu(pid):
+  """Seconds of CPU that the threads of a process have used, those that have ended not counted."""
+  total = 0
+  for task in os.listdir(f"/proc/{pid}/task"):
+    with open(f"/proc/{pid}/task/{task}/schedstat", encoding="ascii") as text:
+      total += int(text.read().split()[0])
+  return total / 1e9

@@ -119,7 +119,7 @@ struct Diagnosis: Sendable, Equatable {
   /// The offending line and a caret line. A line beyond 160 columns is cut around the place.
   private static func excerpt(_ place: SourcePlace) -> [String] {
     if place.source.isSecret { return [] }
-    var text = place.source.map.text(ofLine: place.start.line).unicodeScalars.map { isHarmless($0) ? $0 : " " }
+    var text = place.source.shown(line: place.start.line).map { isHarmless($0) ? $0 : " " }
     guard text.contains(where: { $0 != " " }) else { return [] }
     hideCredentials(&text)
     var column = min(place.start.column - 1, text.count)

@@ -11,10 +11,10 @@ enum ReloadClass: String, Sendable, CaseIterable {
 
 /// The kinds of named things that a key can refer to.
 enum NamedKind: String, Sendable, CaseIterable {
-  case listener, service, route
+  case listener, service, route, role, policy
 
   /// The top-level key that holds them.
-  var collection: String { rawValue + "s" }
+  var collection: String { self == .policy ? "policies" : rawValue + "s" }
 }
 
 /// The type of a key's value.
@@ -51,6 +51,14 @@ indirect enum ValueType: Sendable {
   case pattern
   /// The name of a thing in another section.
   case reference(NamedKind)
+  /// A secret, which is never shown.
+  case secret
+  /// The name of a permission; with wildcards, `*` may stand for all or as the last part.
+  case permission(wildcards: Bool)
+  /// A Lua file within the folder of scripts.
+  case script
+  /// Any YAML, bounded.
+  case tree
   /// Several values of one type.
   case list(ValueType, count: ClosedRange<Int>, scalarAllowed: Bool)
   /// A mapping with known keys.
@@ -65,10 +73,10 @@ enum SchemaFallback: Sendable {
   case required
   /// There is no value.
   case absent
-  /// This text, read like one in the file.
+  /// This text, read like one in the file; for a list, its members with commas between.
   case literal(String)
-  /// The environment variable, when set and not empty, with `suffix` appended; else the text.
-  case environment(String, suffix: String, otherwise: String)
+  /// The environment variable, when set and not empty, with `suffix` appended; else the text, if there is one.
+  case environment(String, suffix: String, otherwise: String?)
   /// An empty list or map, or a section made of its rows' defaults.
   case empty
 }
@@ -139,6 +147,11 @@ extension ValueType {
     case .addressBlock: "an address block such as 10.0.0.0/8"
     case .host: "a host name such as api.example.com or *.example.com"
     case .pattern: "a path such as /api/chat/*"
+    case .secret: "a secret of at least \(SecretText.bytesMin) bytes"
+    case .permission(let wildcards):
+      wildcards ? "a permission such as mcp:read or mcp:*" : "a permission such as mcp:read"
+    case .script: "the path of a Lua file such as auth.lua"
+    case .tree: "any YAML"
     case .reference(let entity): "the name of a \(entity.rawValue)"
     case .list(let element, _, let scalarAllowed):
       scalarAllowed ? "\(element.expectation), or a list of such" : "a list, each \(element.expectation)"

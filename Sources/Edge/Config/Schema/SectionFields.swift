@@ -24,6 +24,10 @@ indirect enum SettingValue: Sendable, Equatable {
   case host(HostPattern)
   /// A path of a route.
   case pattern(PathPattern)
+  /// A secret.
+  case secret(SecretText)
+  /// Settings of a policy.
+  case tree(SettingsReading)
   /// Members with places of their own.
   case list([Setting])
   /// A mapping with known keys.
@@ -40,6 +44,8 @@ enum SettingOrigin: Sendable, Equatable {
   case environment(String)
   /// The default of the row.
   case fallback
+  /// The secret of `--dev`, which is found when the folder of state is known; with the place that asks for it.
+  case development(SourcePlace?)
   /// Stands in for an undefined reference under `--env=placeholder`.
   case placeholder(SourcePlace)
 }
@@ -55,6 +61,7 @@ struct Setting: Sendable, Equatable {
   var place: SourcePlace? {
     switch origin {
     case .file(let place, _), .placeholder(let place): place
+    case .development(let place): place
     case .environment, .fallback: nil
     }
   }
@@ -180,6 +187,12 @@ extension SectionFields {
   /// The endpoints of a list.
   func endpoints(_ row: SchemaRow) throws(SchemaDefect) -> [Endpoint] {
     try list(row) { if case .endpoint(let endpoint) = $0 { endpoint } else { nil } }
+  }
+
+  /// Settings of a policy.
+  func tree(_ row: SchemaRow) throws(SchemaDefect) -> SettingsReading {
+    guard case .tree(let value) = self[row]?.value else { throw defect(row, "tree") }
+    return value
   }
 
   /// A section in this one.

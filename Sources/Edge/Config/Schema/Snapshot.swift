@@ -20,16 +20,25 @@ final class Snapshot: Sendable {
   let routes: [Route]
   /// What is logged.
   let log: LogSettings
+  /// Which tokens are accepted.
+  let auth: AuthSettings
+  /// The standard ones first, unless a file defines them, then in the order of the files.
+  let roles: [Role]
+  /// In the order of the files.
+  let policies: [PolicySettings]
+  /// The scripts of the policies, each file once.
+  let scripts: [ScriptFile]
   /// The certificates that https services are verified against, each file once.
   let trustFiles: [TrustFile]
-  /// Over the bytes of every file, those of `trustFiles` included, and every value taken from the environment or a
-  /// `${file:…}`: equal hashes mean an equal configuration.
+  /// Over the bytes of every file, those of `trustFiles` and `scripts` included, every value taken from the
+  /// environment or a `${file:…}`, and the secret of `--dev`: equal hashes mean an equal configuration.
   let contentHash: UInt64
 
   /// A snapshot from its parts.
   init(
     server: ServerSettings, limits: LimitSettings, listeners: [Listener], services: [Service], routes: [Route],
-    log: LogSettings, trustFiles: [TrustFile], contentHash: UInt64
+    log: LogSettings, auth: AuthSettings, roles: [Role], policies: [PolicySettings], scripts: [ScriptFile],
+    trustFiles: [TrustFile], contentHash: UInt64
   ) {
     self.server = server
     self.limits = limits
@@ -37,6 +46,10 @@ final class Snapshot: Sendable {
     self.services = services
     self.routes = routes
     self.log = log
+    self.auth = auth
+    self.roles = roles
+    self.policies = policies
+    self.scripts = scripts
     self.trustFiles = trustFiles
     self.contentHash = contentHash
   }
@@ -168,6 +181,8 @@ enum RouteTarget: Sendable, Equatable {
   case service(Int)
   /// An answer of Edge itself.
   case builtin(BuiltinName)
+  /// An index into `Snapshot.policies`: the script answers.
+  case handler(Int)
 }
 
 /// One row of `routes`.
@@ -190,6 +205,48 @@ struct Route: Sendable, Equatable {
   let clientFin: ClientFin
   /// Whether a request of any method is sent again when its idle connection turns out to be dead.
   let replaysOnStale: Bool
+  /// Indices into `Snapshot.policies`, in the order in which they run.
+  let policies: [Int]
+  /// What the caller must be allowed to do, for a policy to judge; only with policies.
+  let permission: String?
+}
+
+/// `auth`: which tokens are accepted.
+struct AuthSettings: Sendable, Equatable {
+  /// One to four; the first signs, all verify.
+  let secrets: [SecretText]
+  /// What the claim `iss` must be; nil for anything.
+  let issuer: String?
+  /// One of these must be in the claim `aud`; empty for anything.
+  let audiences: [String]
+  /// Whether a token without the claim `exp` is refused.
+  let requiresExpiry: Bool
+  /// Tolerated difference of clocks.
+  let leewaySeconds: Int
+  /// Claims that hold who is calling, in the order they are tried.
+  let userClaims: [String]
+  /// Claims that hold the caller's roles.
+  let roleClaims: [String]
+}
+
+/// One row of `roles`.
+struct Role: Sendable, Equatable {
+  /// Unique among roles.
+  let name: String
+  /// Names such as `mcp:read`; a last part `*` stands for all below, `*` alone for everything.
+  let permissions: [String]
+}
+
+/// One row of `policies`.
+struct PolicySettings: Sendable, Equatable {
+  /// Unique among policies.
+  let name: String
+  /// An index into `Snapshot.scripts`.
+  let script: Int
+  /// What the script's `init` is given; an empty map when the file gives none.
+  let settings: SettingsTree
+  /// A placeholder stands for one of the settings: the snapshot is for checking only, and `init` is not asked.
+  let isOpen: Bool
 }
 
 /// `log`.

@@ -14,12 +14,38 @@ final class SourceFile: Sendable {
   let map: SourceMap
   /// True when messages must not repeat its lines, which hold secrets.
   let isSecret: Bool
+  /// Byte ranges that messages show as asterisks.
+  let hidden: [Range<Int>]
 
   /// A file whose bytes have been read.
-  init(path: String, bytes: [UInt8], isSecret: Bool = false) {
+  convenience init(path: String, bytes: [UInt8], isSecret: Bool = false) {
+    self.init(path: path, map: SourceMap(bytes), isSecret: isSecret, hidden: [])
+  }
+
+  private init(path: String, map: SourceMap, isSecret: Bool, hidden: [Range<Int>]) {
     self.path = path
+    self.map = map
     self.isSecret = isSecret
-    map = SourceMap(bytes)
+    self.hidden = hidden
+  }
+
+  /// The same file, of which messages do not show some ranges.
+  func hiding(_ ranges: [Range<Int>]) -> SourceFile {
+    SourceFile(path: path, map: map, isSecret: isSecret, hidden: ranges)
+  }
+
+  /// The same file, of which messages show no line.
+  func hidingAll() -> SourceFile { SourceFile(path: path, map: map, isSecret: true, hidden: []) }
+
+  /// The scalars of a line, those of hidden ranges replaced by asterisks.
+  func shown(line: Int) -> [Unicode.Scalar] {
+    let range = map.range(ofLine: line)
+    let inside = hidden.filter { $0.overlaps(range) }
+    var offset = range.lowerBound
+    return map.text(ofLine: line).unicodeScalars.map { scalar in
+      defer { offset += UTF8.width(scalar) }
+      return inside.contains { $0.contains(offset) } ? "*" : scalar
+    }
   }
 
   /// The place between two byte offsets.

@@ -68,8 +68,22 @@ extension ValueType {
     case .host: return .host(try HostPattern.read(text))
     case .pattern: return .pattern(try PathPattern.read(text))
     case .reference(let entity): return .text(try NameText.read(text, of: entity))
-    case .list, .section, .named: throw ValueComplaint("expected \(expectation), found '\(text)'")
+    case .secret: return .secret(try SecretText.read(text))
+    case .permission(let wildcards): return .text(try PermissionText.read(text, wildcards: wildcards))
+    case .script: return .text(try ScriptPath.read(try plainText(input, lengthMax: 1024)))
+    case .tree, .list, .section, .named: throw ValueComplaint("expected \(expectation), found '\(text)'")
     }
+  }
+
+  /// Reads the default of a row.
+  func readDefault(_ text: String) throws(ValueComplaint) -> SettingValue {
+    guard case .list(let element, _, _) = self else { return try read(.literal(text)) }
+    var members: [Setting] = []
+    for part in text.split(separator: ",") {
+      members.append(
+        Setting(value: try element.read(.literal(ConfigText.trimmed(part))), origin: .fallback))
+    }
+    return .list(members)
   }
 
   private func plainText(_ input: ScalarInput, lengthMax: Int) throws(ValueComplaint) -> String {
@@ -137,12 +151,16 @@ extension ValueType {
     case .addressBlock: .block(AddressBlock(bytes: [127, 0, 0, 1], prefixBits: 32))
     case .host: .host(.exact("placeholder.invalid"))
     case .pattern: .pattern(PathPattern(segments: [.literal("placeholder")], tail: .exact))
+    case .secret: .secret(SecretText(bytes: [UInt8](repeating: 0x2A, count: SecretText.bytesMin)))
+    case .permission: .text("placeholder")
+    case .script: .text("placeholder.lua")
+    case .tree: .tree(.none)
     case .list, .named, .section: .list([])
     }
   }
 }
 
-/// Names of listeners, services and routes.
+/// Names of listeners, services, routes, roles and policies.
 enum NameText {
   /// Reads a name: `[a-z0-9][a-z0-9_.-]{0,63}`.
   static func read(_ text: String, of entity: NamedKind) throws(ValueComplaint) -> String {

@@ -4,6 +4,16 @@
 // Called by: the root section.
 // Never: compares routes; see RouteChecks.swift.
 
+/// Indices by names of what routes refer to.
+struct RouteNames {
+  /// Into `Snapshot.listeners`.
+  let listeners: [String: Int]
+  /// Into `Snapshot.services`.
+  let services: [String: Int]
+  /// Into `Snapshot.policies`.
+  let policies: [String: Int]
+}
+
 /// The keys of a route.
 enum RouteSection {
   static let path = SchemaRow(
@@ -23,6 +33,15 @@ enum RouteSection {
   static let builtin = SchemaRow(
     "builtin", .choice(BuiltinName.allCases.map(\.rawValue)), .absent, .live,
     "An answer of Edge itself, instead of a service.")
+  static let handler = SchemaRow(
+    "handler", .reference(.policy), .absent, .live,
+    "A policy whose script answers, instead of a service; it runs after the route's policies.")
+  static let policies = SchemaRow(
+    "policies", .list(.reference(.policy), count: 0...16, scalarAllowed: true), .empty, .live,
+    "Policies that each request must pass, in this order.")
+  static let permission = SchemaRow(
+    "permission", .permission(wildcards: false), .absent, .live,
+    "What the caller must be allowed to do; the route's policies see to it.")
   static let bodySize = SchemaRow(
     "body_size", .size(LimitsSection.bodyBounds), .absent, .live,
     "Largest request body on this route; limits.body_size when left out.")
@@ -36,39 +55,60 @@ enum RouteSection {
 
   static let schema = SchemaSection(
     "route", "Which requests go where.",
-    [path, host, methods, listeners, service, builtin, bodySize, clientFin, replayOnStale])
+    [
+      path, host, methods, listeners, service, builtin, handler, policies, permission, bodySize, clientFin,
+      replayOnStale,
+    ])
 
   /// True when a placeholder stands for a name, so that the route leads to nothing known; such a snapshot is for
   /// checking only.
-  static func isOpen(_ entry: NamedFields) -> Bool {
-    if case .list(let members) = entry.fields[listeners]?.value, members.contains(where: \.isPlaceholder) {
-      return true
+  static func isOpen(_ entry: NamedFields, names: RouteNames) -> Bool {
+    for row in [listeners, policies] {
+      if case .list(let members) = entry.fields[row]?.value, members.contains(where: \.isPlaceholder) { return true }
     }
-    return entry.fields[service]?.isPlaceholder ?? false
+    if [service, handler].contains(where: { entry.fields[$0]?.isPlaceholder ?? false }) { return true }
+    // A policy whose script is a placeholder is nowhere.
+    let handler = (try? entry.fields.optionalText(handler)).flatMap { $0 }.map { [$0] } ?? []
+    return (((try? entry.fields.texts(policies)) ?? []) + handler).contains { names.policies[$0] == nil }
   }
 
-  /// A typed route; the maps lead from names to indices.
+  /// A typed route.
   static func decode(
-    _ entry: NamedFields, listeners all: [String: Int], services: [String: Int], limits: LimitSettings
+    _ entry: NamedFields, names: RouteNames, limits: LimitSettings
   ) throws(SchemaDefect) -> Route {
     let fields = entry.fields
-    let target: RouteTarget
-    if let name = try fields.optionalText(service) {
-      guard let index = services[name] else { throw SchemaDefect(path: fields.path(of: "service"), wanted: name) }
-      target = .service(index)
-    } else {
-      target = .builtin(try fields.choice(builtin, of: BuiltinName.self))
-    }
-    let named = try fields.list(listeners) { if case .text(let name) = $0 { all[name] } else { nil } }
+    let named = try indices(fields, listeners, names.listeners)
     return Route(
       name: entry.name,
       hosts: try fields.list(host) { if case .host(let host) = $0 { host } else { nil } },
       paths: try fields.list(path) { if case .pattern(let pattern) = $0 { pattern } else { nil } },
       methods: try fields.list(methods) { if case .text(let name) = $0 { Method(name: name) } else { nil } },
-      listeners: named.isEmpty ? all.values.sorted() : named.sorted(),
-      target: target,
+      listeners: named.isEmpty ? names.listeners.values.sorted() : named.sorted(),
+      target: try target(fields, names),
       bodyBytesMax: try fields.optionalInteger(bodySize) ?? limits.bodyBytesMax,
       clientFin: try fields.choice(clientFin, of: ClientFin.self),
-      replaysOnStale: try fields.boolean(replayOnStale))
+      replaysOnStale: try fields.boolean(replayOnStale),
+      policies: try indices(fields, policies, names.policies),
+      permission: try fields.optionalText(permission))
+  }
+
+  private static func target(_ fields: SectionFields, _ names: RouteNames) throws(SchemaDefect) -> RouteTarget {
+    if fields[service] != nil { return .service(try index(fields, service, names.services)) }
+    if fields[handler] != nil { return .handler(try index(fields, handler, names.policies)) }
+    return .builtin(try fields.choice(builtin, of: BuiltinName.self))
+  }
+
+  private static func index(
+    _ fields: SectionFields, _ row: SchemaRow, _ known: [String: Int]
+  ) throws(SchemaDefect) -> Int {
+    let name = try fields.text(row)
+    guard let index = known[name] else { throw SchemaDefect(path: fields.path(of: row.key), wanted: name) }
+    return index
+  }
+
+  private static func indices(
+    _ fields: SectionFields, _ row: SchemaRow, _ known: [String: Int]
+  ) throws(SchemaDefect) -> [Int] {
+    try fields.list(row) { if case .text(let name) = $0 { known[name] } else { nil } }
   }
 }

@@ -1,0 +1,97 @@
+// Nodes into the settings of a policy.
+//
+// Owns: the types of scalars in them (the core schema of YAML 1.2) and the bounds of a tree.
+// Called by: the section reader, for rows that take any YAML.
+// Never: knows what a setting means.
+
+import YAML
+
+/// Reads one tree of settings.
+struct SettingsReader {
+  private let source: SourceFile
+  private let path: String
+  private var references: ReferenceResolver
+  private var diagnoses: DiagnosisList
+  private var labels: [String] = []
+  private var nodes = 0
+  private var isWrong = false
+  private var isOpen = false
+
+  /// The tree of a node; nil when something is wrong, which has been reported.
+  static func read(_ node: Node, path: String, by section: inout SectionReader) -> SettingsReading? {
+    if node.scalar?.isNull ?? false { return SettingsReading.none }
+    var reader = SettingsReader(
+      source: section.source, path: path, references: section.references, diagnoses: section.diagnoses)
+    let (tree, shown) = reader.value(node, depth: 0)
+    section.references = reader.references
+    section.diagnoses = reader.diagnoses
+    if reader.isWrong { return nil }
+    return SettingsReading(tree: tree, shown: shown, references: reader.labels, isOpen: reader.isOpen)
+  }
+
+  private init(source: SourceFile, path: String, references: ReferenceResolver, diagnoses: DiagnosisList) {
+    self.source = source
+    self.path = path
+    self.references = references
+    self.diagnoses = diagnoses
+  }
+
+  private mutating func value(_ node: Node, depth: Int) -> (tree: SettingsTree, shown: SettingsTree) {
+    nodes += 1
+    guard nodes <= SettingsTree.nodesMax else {
+      if nodes == SettingsTree.nodesMax + 1 {
+        fail(node, "'\(path)' has more than \(SettingsTree.nodesMax) values")
+      }
+      return (.null, .null)
+    }
+    if let scalar = node.scalar { return self.scalar(scalar, node) }
+    guard depth < SettingsTree.depthMax else {
+      fail(node, "'\(path)' is nested deeper than \(SettingsTree.depthMax) levels")
+      return (.null, .null)
+    }
+    if let members = node.sequence {
+      let values = members.map { value($0, depth: depth + 1) }
+      return (.list(values.map(\.tree)), .list(values.map(\.shown)))
+    }
+    var pairs: [SettingsPair] = []
+    var shown: [SettingsPair] = []
+    for entry in node.mapping?.entries ?? [] {
+      let value = value(entry.value, depth: depth + 1)
+      pairs.append(SettingsPair(key: entry.name, value: value.tree))
+      shown.append(SettingsPair(key: entry.name, value: value.shown))
+    }
+    return (.map(pairs), .map(shown))
+  }
+
+  private mutating func scalar(_ scalar: Scalar, _ node: Node) -> (tree: SettingsTree, shown: SettingsTree) {
+    switch references.expand(scalar, at: source.place(of: node), into: &diagnoses) {
+    case .plain:
+      let tree = SettingsReader.tree(scalar)
+      return (tree, tree)
+    case .text(let text, let references, let isHidden):
+      for label in references where !labels.contains(label) { labels.append(label) }
+      return (.text(text), .text(isHidden ? SecretText.mask : text))
+    case .undefined:
+      isOpen = true
+      return (.text("placeholder"), .text("placeholder"))
+    case .failed:
+      isWrong = true
+      return (.null, .null)
+    }
+  }
+
+  private static func tree(_ scalar: Scalar) -> SettingsTree {
+    switch scalar.core {
+    case .null: .null
+    case .boolean(let value): .boolean(value)
+    case .integer(let value): .integer(value)
+    case .float(let value): .number(value)
+    case .text(let text): .text(text)
+    }
+  }
+
+  private mutating func fail(_ node: Node, _ message: String) {
+    isWrong = true
+    diagnoses.error(source.place(of: node), message)
+  }
+}

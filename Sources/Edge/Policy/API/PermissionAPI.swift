@@ -1,0 +1,39 @@
+// `edge.permission`: what roles allow, as the configuration says.
+// Called by scripts; never knows who is calling, only which roles are asked about.
+
+import Glibc
+import LuaBridge
+
+/// The row of `edge.permission`.
+enum PermissionAPI {
+  static let rows = [
+    HostRow(
+      "edge.permission.allows", "edge.permission.allows(roles, permission)",
+      "Whether one of the roles (a list, or one name) has the permission.", allows)
+  ]
+
+  private static let allows: HostFunction = { state, context, result in
+    let call = HostCall(state, result)
+    guard let host = PolicyHost.of(context), let area = host.flat.baseAddress else { return call.nothing() }
+    guard let permission = call.string(2), let wanted = permission.baseAddress else {
+      return call.raise("a permission is a name such as \"mcp:read\"")
+    }
+    func has(_ role: UnsafeBufferPointer<UInt8>) -> Bool {
+      guard let name = role.baseAddress else { return false }
+      return host.tools.permissions.allows(name, role.count, wanted, permission.count)
+    }
+    if let role = call.string(1) { return call.value(.boolean(has(role))) }
+    // No roles are no mistake: they allow nothing.
+    if call.kind(1) == .nothing { return call.value(.boolean(false)) }
+    guard call.kind(1) == .map else { return call.raise("roles are a list of names") }
+    guard let count = try? call.flat(1, into: host.flat), count > 0, area[0].luaKind != .map || area[0].count == 0
+    else {
+      return call.raise("roles are a list of names")
+    }
+    for index in 1..<max(1, count) {
+      guard let role = area[index].bytes else { return call.raise("roles are a list of names") }
+      if has(role) { return call.value(.boolean(true)) }
+    }
+    return call.value(.boolean(false))
+  }
+}

@@ -1,0 +1,46 @@
+// The form of the rows of functions, objects and handles that scripts see, and the numbers by which rows name each
+// other. The rows themselves stand in Policy/API.
+
+import LuaBridge
+
+/// A function of `edge.*`, a field of an object or a method of a handle.
+struct HostRow: Sendable {
+  /// Functions: the dotted path below the globals. Fields and methods: the bare name.
+  let name: String
+  /// How it is called, as the reference shows it.
+  let usage: String
+  /// One or two sentences for people.
+  let doc: String
+  let function: HostFunction
+
+  init(_ name: String, _ usage: String, _ doc: String, _ function: HostFunction) {
+    self.name = name
+    self.usage = usage
+    self.doc = doc
+    self.function = function
+  }
+}
+
+/// An object: its fields, and what answers keys that are no field.
+struct HostObject: Sendable {
+  let name: String
+  let fields: [HostRow]
+  let index: HostFunction?
+  let assign: HostFunction?
+
+  /// Places of the objects, in the order of `HostTable.objects`.
+  static let request: Int = 0
+  static let headers: Int = 1
+  static let parameters: Int = 2
+  static let arguments: Int = 3
+}
+
+/// A kind of handle with its methods.
+struct HostClass: Sendable {
+  let name: String
+  let methods: [HostRow]
+
+  /// Places of the classes, in the order of `HostTable.classes`.
+  static let credential: Int = 0
+  static let limit: Int = 1
+}

@@ -1,0 +1,150 @@
+// What the functions of `edge.*` work with: the request of the policy that runs, the engines below, and what came of
+// the run. One per machine; a host function gets it as its context.
+//
+// Never: calls upward. What takes time is left as an operation for whoever runs the policy.
+
+import Glibc
+import LuaBridge
+
+/// Engines that all machines of a process share, and what a generation says about them.
+struct PolicyTools {
+  let limits: RateLimits
+  let keyValues: KeyValueStore
+  /// nil: nothing is logged, as while a configuration is checked.
+  let log: Log?
+  let permissions: PermissionTable
+  let auth: AuthSettings
+  /// Names of the services that scripts may reach.
+  let services: Set<String>
+  /// What `permissions` stands in.
+  private let arena: Arena
+
+  /// The tools of one generation.
+  init(_ snapshot: Snapshot, limits: RateLimits, keyValues: KeyValueStore, log: Log?) {
+    self.limits = limits
+    self.keyValues = keyValues
+    self.log = log
+    arena = Arena()
+    permissions = PermissionTable(snapshot.roles.map { ($0.name, $0.permissions) }, arena: arena)
+    auth = snapshot.auth
+    services = Set(snapshot.services.map(\.name))
+  }
+}
+
+/// The context of host functions.
+final class PolicyHost {
+  let tools: PolicyTools
+  let verifier: TokenVerifier
+
+  // MARK: The run
+
+  /// The policy that runs, and when.
+  var policy = StaticBytes.empty
+  var phase = PolicyPhase.start
+  /// While a policy decides about a request.
+  var view: RequestView?
+  /// What the service will get beside what the client sent.
+  var edits: HeaderEdits
+  /// Since 1970, for everything that expires.
+  var wallNanoseconds: UInt64 = 0
+  /// Tests of policies stop the monotonic clock; nil: it goes.
+  var stoppedNanoseconds: UInt64?
+  /// The request id, for what is logged; empty while a configuration is loaded.
+  var requestID = StaticBytes.empty
+
+  // MARK: What came of it
+
+  var operation: Operation?
+  private var logLines = 0
+  private var fullLimitAgain: UInt64 = 0
+  var verdict = PolicyVerdict()
+  /// Limits that scripts have defined: they go with the machine.
+  private(set) var definedLimits: [LimitHandle] = []
+
+  // MARK: Memory
+
+  /// Where tables of scripts are laid out flat.
+  let flat: UnsafeMutableBufferPointer<LuaValue>
+  let document = JSONDocument()
+  let text: TextArea
+  let details: TextArea
+  let fields: TextArea
+  let replyBody: TextArea
+  private let flatMemory: UnsafeMutableRawPointer
+  private let editMemory: BytePointer
+
+  /// Values that one table given to a function may have, members of members included.
+  static let flatValuesMax = 1 << 16
+  private static let flatBytes = flatValuesMax * MemoryLayout<LuaValue>.stride
+
+  /// nil when there is no memory.
+  init?(_ tools: PolicyTools) {
+    guard let verifier = TokenVerifier(TokenRules(tools.auth)), let memory = Pages.map(bytes: PolicyHost.flatBytes)
+    else { return nil }
+    self.tools = tools
+    self.verifier = verifier
+    flatMemory = memory
+    flat = UnsafeMutableBufferPointer(
+      start: memory.bindMemory(to: LuaValue.self, capacity: PolicyHost.flatValuesMax), count: PolicyHost.flatValuesMax)
+    editMemory = .allocate(capacity: HeaderEdits.bytesMax)
+    edits = HeaderEdits(base: editMemory)
+    text = TextArea(bytesMax: Limits.scriptStringBytes)
+    details = TextArea(bytesMax: Limits.errorDetailBytes)
+    fields = TextArea(bytesMax: Limits.replyFieldBytes)
+    replyBody = TextArea(bytesMax: Limits.replyBodyBytes)
+  }
+
+  deinit {
+    for limit in definedLimits { tools.limits.release(limit) }
+    Pages.unmap(flatMemory, bytes: PolicyHost.flatBytes)
+    editMemory.deallocate()
+  }
+
+  /// The host that a function was called with.
+  @inline(__always)
+  static func of(_ context: UnsafeMutableRawPointer?) -> PolicyHost? {
+    context.map { Unmanaged<PolicyHost>.fromOpaque($0).takeUnretainedValue() }
+  }
+
+  /// Read for each question: what one turn handles arrives at different times.
+  var monotonicNanoseconds: UInt64 { stoppedNanoseconds ?? Clock.monotonicNow() }
+
+  /// Says in the log, at most once in ten seconds, that a limit has no room for another key.
+  func noteFullLimit() {
+    guard monotonicNanoseconds >= fullLimitAgain else { return }
+    fullLimitAgain = monotonicNanoseconds + Limits.reportMilliseconds * 1_000_000
+    tools.log?.line(.warn, "limit_full", [("policy", .bytes(policy)), ("requestId", .bytes(requestID))])
+  }
+
+  /// Takes a limit for as long as the machine lives.
+  func define(limit name: String, _ rule: LimitRule) throws(LimitError) -> LimitHandle {
+    let handle = try tools.limits.claim(name: name, rule: rule)
+    definedLimits.append(handle)
+    return handle
+  }
+
+  /// Whether the script may write another line into the log.
+  func mayLog() -> Bool {
+    logLines += 1
+    return logLines <= Limits.scriptLogLines
+  }
+
+  /// Forgets the last run.
+  @inline(__always)
+  func begin(_ policy: StaticBytes, _ phase: PolicyPhase) {
+    self.policy = policy
+    self.phase = phase
+    logLines = 0
+    operation = nil
+    verdict = PolicyVerdict()
+  }
+}
+
+extension TokenRules {
+  init(_ auth: AuthSettings) {
+    self.init(
+      keys: auth.secrets.map(\.bytes), issuer: auth.issuer.map { Array($0.utf8) },
+      audiences: auth.audiences.map { Array($0.utf8) }, requiresExpiry: auth.requiresExpiry,
+      leewaySeconds: auth.leewaySeconds, userClaims: auth.userClaims, roleClaims: auth.roleClaims)
+  }
+}

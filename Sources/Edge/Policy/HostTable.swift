@@ -1,0 +1,21 @@
+// The functions, objects and handles that scripts see: one row each. The machine is furnished from these rows, and the
+// reference page is written from them.
+
+/// All rows.
+enum HostTable {
+  static let functions: [HostRow] =
+    VerdictAPI.rows + JWTAPI.rows + PermissionAPI.rows + LimitAPI.rows + KeyValueAPI.rows + HTTPAPI.rows
+    + JSONAPI.rows + CryptoAPI.rows + TimeAPI.rows + LogAPI.rows
+
+  static let objects: [HostObject] = [
+    HostObject(name: "req", fields: RequestAPI.fields, index: nil, assign: nil),
+    HostObject(name: "req.headers", fields: [], index: RequestAPI.header, assign: RequestAPI.setHeader),
+    HostObject(name: "req.params", fields: [], index: RequestAPI.parameter, assign: nil),
+    HostObject(name: "req.args", fields: [], index: RequestAPI.argument, assign: nil),
+  ]
+
+  static let classes: [HostClass] = [
+    HostClass(name: "credential", methods: []),
+    HostClass(name: "limit", methods: LimitAPI.methods),
+  ]
+}

@@ -1,0 +1,294 @@
+// The policies of a generation, ready to run on one thread: a Lua machine furnished with `edge.*`, every script loaded
+// and started. The worker asks it phase by phase; what it decides is read from its host.
+//
+//   start ─▶ passed    the phase is over, the next policy's turn
+//         ─▶ answered  refused or replied: the verdict stands in the host
+//         ─▶ waiting   the operation stands in the host; `resume` goes on with its answer
+//         ─▶ failed    logged already; the request is refused
+
+import Glibc
+import LuaBridge
+
+/// What came of asking a policy.
+enum PolicyOutcome: BitwiseCopyable, Equatable {
+  case passed, answered, waiting, failed
+}
+
+/// One per worker and generation; used by that worker alone once the generation is published.
+final class PolicyMachine {
+  let host: PolicyHost
+  let lua: LuaMachine
+  /// What went wrong last, for tests of policies.
+  private(set) var failure = ""
+  /// By policy and phase; -1: the script has no such function.
+  private let functions: UnsafeMutablePointer<Int32>
+  private let names: [StaticBytes]
+  private let arena = Arena()
+  /// Lines about failed policies in the current second: a broken script must not fill the disk.
+  private var errorSecond: UInt64 = 0
+  private var errorLines = 0
+
+  private static let errorLinesMax = 100
+
+  /// A machine with every script of the snapshot, or everything that is wrong with them. `clock` is that of the calling
+  /// thread.
+  init(_ snapshot: Snapshot, _ tools: PolicyTools, clock: LuaClock) throws(PolicyFaults) {
+    guard let host = PolicyHost(tools) else { throw PolicyFaults(list: [.memory]) }
+    let context = Unmanaged.passUnretained(host).toOpaque()
+    guard let lua = LuaMachine(limits: PolicyMachine.limits, context: context), PolicyMachine.furnish(lua) else {
+      throw PolicyFaults(list: [.memory])
+    }
+    self.host = host
+    self.lua = lua
+    names = snapshot.policies.map { [arena] in arena.text($0.name) }
+    let count = snapshot.policies.count * PolicyPhase.allCases.count
+    functions = .allocate(capacity: max(1, count))
+    functions.initialize(repeating: -1, count: max(1, count))
+    lua.use(clock)
+    var faults: [PolicyFault] = []
+    var broken: Set<Int> = []
+    func note(_ policy: Int, _ found: [PolicyFault]) {
+      if !found.isEmpty { broken.insert(policy) }
+      faults += found
+    }
+    for (index, policy) in snapshot.policies.enumerated() {
+      note(index, load(index, snapshot.scripts[policy.script]))
+    }
+    for (index, policy) in snapshot.policies.enumerated() where !broken.contains(index) {
+      note(index, begin(index, policy))
+    }
+    lua.freeze()
+    lua.allow(sliceTicks: Limits.scriptSliceTicks, exchangeTicks: Limits.scriptExchangeTicks)
+    // The clock goes with this thread's work; whoever runs the machine brings another.
+    lua.use(nil)
+    for (index, route) in snapshot.routes.enumerated() { faults += missing(index, route, broken) }
+    if !faults.isEmpty { throw PolicyFaults(list: faults) }
+  }
+
+  deinit {
+    lua.close()
+    functions.deallocate()
+  }
+
+  private static let limits = LuaLimits(
+    memory: Limits.scriptMemoryBytes, single: Limits.scriptStringBytes, sliceTicks: Limits.scriptLoadTicks,
+    exchangeTicks: Limits.scriptLoadTicks)
+
+  /// The thread that uses the machine from now on.
+  func use(_ clock: LuaClock) { lua.use(clock) }
+
+  /// Whether the policy's script has a function for this phase.
+  func has(_ phase: PolicyPhase, policy: Int) -> Bool { function(phase, policy) >= 0 }
+
+  /// The function for `LuaCall`; -1: there is none.
+  func function(_ phase: PolicyPhase, _ policy: Int) -> Int32 {
+    functions[policy * PolicyPhase.allCases.count + phase.place]
+  }
+
+  // MARK: Loading
+
+  private static func furnish(_ lua: LuaMachine) -> Bool {
+    for row in HostTable.functions where !lua.define(row.name, row.function) { return false }
+    for object in HostTable.objects {
+      let fields = object.fields.map { ($0.name, $0.function) }
+      let made = lua.defineObject(object.name, fields: fields, index: object.index, assign: object.assign)
+      if made == nil { return false }
+    }
+    for kind in HostTable.classes {
+      if lua.defineClass(kind.name, methods: kind.methods.map { ($0.name, $0.function) }) == nil { return false }
+    }
+    return true
+  }
+
+  /// Loads a policy's script and finds its phases; what is wrong with it.
+  private func load(_ policy: Int, _ file: ScriptFile) -> [PolicyFault] {
+    let script: Int
+    host.begin(names[policy], .start)
+    do { script = try lua.load(name: file.path, source: file.bytes) } catch {
+      return [.script(policy: policy, error)]
+    }
+    var faults: [PolicyFault] = []
+    for key in lua.keys(of: script).sorted(by: { $0.name < $1.name }) {
+      guard let phase = PolicyPhase(rawValue: key.name) else {
+        faults.append(.unknownPhase(policy: policy, key.name))
+        continue
+      }
+      if !key.isFunction { faults.append(.noFunction(policy: policy, key.name)) }
+      functions[policy * PolicyPhase.allCases.count + phase.place] = lua.function(script, key.name) ?? -1
+    }
+    return faults
+  }
+
+  /// Runs `init` with the settings; what is wrong with them.
+  private func begin(_ policy: Int, _ row: PolicySettings) -> [PolicyFault] {
+    let start = function(.start, policy)
+    if start < 0 || row.isOpen { return [] }
+    host.wallNanoseconds = Clock.wallNow()
+    host.begin(names[policy], .start)
+    var call = LuaCall(function: start)
+    let outcome = SettingsValues.with(row.settings) { values in
+      // One argument, however many values it is made of.
+      lua.start(&call, at: values.baseAddress, count: 1)
+    }
+    defer { lua.finish(&call) }
+    // Nothing that `init` may call ends or waits.
+    return outcome == .done ? [] : [.script(policy: policy, lua.error)]
+  }
+
+  /// Every policy of a route must have the phase that it is there for.
+  private func missing(_ route: Int, _ row: Route, _ broken: Set<Int>) -> [PolicyFault] {
+    var faults: [PolicyFault] = []
+    for policy in row.policies where !broken.contains(policy) {
+      if has(.onRequest, policy: policy) || has(.onLog, policy: policy) { continue }
+      faults.append(.missingPhase(policy: policy, route: route, isHandler: false))
+    }
+    guard case .handler(let policy) = row.target, !broken.contains(policy) else { return faults }
+    if !has(.handle, policy: policy) {
+      faults.append(.missingPhase(policy: policy, route: route, isHandler: true))
+    }
+    // Whoever wrote it believes it to be asked.
+    if has(.onRequest, policy: policy), !row.policies.contains(policy) {
+      faults.append(.unaskedPhase(policy: policy, route: route))
+    }
+    return faults
+  }
+
+  // MARK: Asking
+
+  /// Asks a policy. `context` is made when it is -1 and stays until `endContext`; `coroutine` is that of a policy that
+  /// waits.
+  func start(
+    _ phase: PolicyPhase, policy: Int, context: inout Int32, coroutine: inout Int32
+  ) -> PolicyOutcome {
+    let function = function(phase, policy)
+    if function < 0 { return .passed }
+    host.begin(names[policy], phase)
+    if context < 0 {
+      guard let made = lua.makeContext() else { return failed(phase, policy) }
+      context = made
+    }
+    var call = LuaCall(function: function, context: context)
+    let outcome =
+      phase == .onLog
+      ? lua.start(&call, .context, .nothing) : lua.start(&call, .object(HostObject.request), .context)
+    return settle(outcome, &call, phase, policy, &coroutine)
+  }
+
+  /// Goes on with a policy that waited.
+  func resume(
+    _ phase: PolicyPhase, policy: Int, context: Int32, coroutine: inout Int32, _ answer: OperationAnswer
+  ) -> PolicyOutcome {
+    host.begin(names[policy], phase)
+    var call = LuaCall(function: function(phase, policy), context: context, coroutine: coroutine)
+    coroutine = -1
+    let outcome: LuaOutcome
+    switch answer {
+    case .fetched(_, .answered(let answer)):
+      outcome = AnswerValues.with(answer) { lua.resume(&call, values: $0.baseAddress, count: 1) }
+    case .fetched(let service, .failed(let cause)):
+      outcome = lua.resume(&call, error: "no answer from '\(service)': \(cause.name)")
+    }
+    return settle(outcome, &call, phase, policy, &coroutine)
+  }
+
+  /// Forgets a policy that waits for an answer nobody needs any more.
+  func abandon(coroutine: inout Int32) {
+    if coroutine < 0 { return }
+    var call = LuaCall(coroutine: coroutine)
+    lua.finish(&call)
+    coroutine = -1
+  }
+
+  /// The exchange has ended.
+  func endContext(_ context: inout Int32) {
+    if context >= 0 { lua.endContext(context) }
+    context = -1
+  }
+
+  private func settle(
+    _ outcome: LuaOutcome, _ call: inout LuaCall, _ phase: PolicyPhase, _ policy: Int, _ coroutine: inout Int32
+  ) -> PolicyOutcome {
+    switch outcome {
+    case .pending:
+      coroutine = call.coroutine
+      return .waiting
+    case .ended:
+      lua.finish(&call)
+      return .answered
+    case .failed:
+      let result = failed(phase, policy)
+      lua.finish(&call)
+      return result
+    case .done:
+      let isNothing = lua.returnedKind(call) == .nothing
+      lua.finish(&call)
+      if phase == .handle { return failed(phase, policy, "handle returned without an answer; call edge.reply") }
+      if isNothing { return .passed }
+      return failed(
+        phase, policy, "\(phase.rawValue) returned a value; return nothing, or call edge.refuse or edge.reply")
+    }
+  }
+
+  // MARK: Contexts
+
+  /// Who the policies say is calling: `ctx.user`.
+  func user(_ context: Int32) -> UnsafeBufferPointer<UInt8>? {
+    context < 0 ? nil : lua.contextString(context, "user")
+  }
+
+  /// Tells `on_log` how the exchange ended.
+  func note(_ summary: ExchangeSummary, _ context: inout Int32) {
+    if context < 0 {
+      guard let made = lua.makeContext() else { return }
+      context = made
+    }
+    // What came before may have taken all the time there was, and this must run nevertheless.
+    lua.refill(context)
+    let cause = summary.cause.name
+    _ = lua.setContext(context, "status", .integer(Int(summary.status)))
+    _ = lua.setContext(context, "cause", .string(cause.utf8Start, cause.utf8CodeUnitCount))
+    _ = lua.setContext(context, "duration", .number(Double(summary.durationNanoseconds) / 1e6))
+    _ = lua.setContext(context, "request_bytes", .integer(Int(clamping: summary.requestBytes)))
+    _ = lua.setContext(context, "response_bytes", .integer(Int(clamping: summary.responseBytes)))
+  }
+
+  // MARK: Failures
+
+  private func failed(_ phase: PolicyPhase, _ policy: Int) -> PolicyOutcome {
+    let error = lua.error
+    return failed(phase, policy, error.message, traceback: error.traceback)
+  }
+
+  /// Says in the log what went wrong: the client is told nothing but that something did.
+  private func failed(
+    _ phase: PolicyPhase, _ policy: Int, _ message: String, traceback: String = ""
+  ) -> PolicyOutcome {
+    failure = message
+    let second = host.wallNanoseconds / 1_000_000_000
+    if second != errorSecond {
+      errorSecond = second
+      errorLines = 0
+    }
+    errorLines += 1
+    if errorLines > PolicyMachine.errorLinesMax { return .failed }
+    var fields: [(StaticString, LogValue)] = [
+      ("requestId", .bytes(host.requestID)), ("policy", .bytes(names[policy])), ("phase", .text(phase.rawValue)),
+      ("message", .text(message)),
+    ]
+    if !traceback.isEmpty { fields.append(("traceback", .text(traceback))) }
+    host.tools.log?.line(.error, "policy_error", fields)
+    return .failed
+  }
+}
+
+extension PolicyPhase {
+  /// Its place in tables of functions.
+  fileprivate var place: Int {
+    switch self {
+    case .start: 0
+    case .onRequest: 1
+    case .handle: 2
+    case .onLog: 3
+    }
+  }
+}

@@ -1,0 +1,225 @@
+// A policy under test: a machine of its own with the script, the settings and stores that nobody else has. It is asked
+// as a worker asks it; what a worker would perform is answered with what the test has prepared.
+//
+// Owns: the machine, the script beside the policy that fills and reads `ctx`.
+// Called by: the desk of a test. Never: reaches a service, a clock or a store of the process.
+
+import Glibc
+import LuaBridge
+
+/// Time as tests have it: it stands still until a test lets it pass.
+struct TestTime {
+  var wall = Clock.wallNow()
+  var monotonic = Clock.monotonicNow()
+
+  mutating func pass(seconds: Double) {
+    let nanoseconds = UInt64(seconds * 1e9)
+    wall += nanoseconds
+    monotonic += nanoseconds
+  }
+}
+
+/// What a policy is made of.
+struct TestedPolicyPlan {
+  var script: ScriptFile
+  var name: String
+  var settings: SettingsTree
+  var auth: AuthSettings
+  var roles: [Role]
+  var services: [Service]
+}
+
+/// A policy with its machine.
+final class TestedPolicy {
+  let auth: AuthSettings
+  private let machine: PolicyMachine
+  private let headLimits: HeadLimits
+  private let area = FlatArea()
+  /// Where `ctx` is read flat.
+  private let room: UnsafeMutableBufferPointer<LuaValue>
+
+  /// The places of the two scripts.
+  private static let policy = 0
+  private static let stage = 1
+  private static let roomValues = 1 << 14
+
+  /// Stands beside the policy: its functions are asked for what only a script can do.
+  private static let stageScript = """
+    local stage = {}
+    local function plain(value, depth)
+      if type(value) ~= "table" then
+        local isPlain = type(value) == "string" or type(value) == "number" or type(value) == "boolean"
+        return (isPlain or value == edge.json.null) and value or (value ~= false and "<" .. type(value) .. ">")
+      end
+      if depth > 20 then return "<table>" end
+      local copy, count, isList = {}, 0, true
+      for _ in pairs(value) do count = count + 1 end
+      for key, member in pairs(value) do
+        if math.type(key) ~= "integer" or key < 1 or key > count then isList = false end
+        copy[key] = plain(member, depth + 1)
+      end
+      if isList then return copy end
+      local named = {}
+      for key, member in pairs(copy) do named[tostring(key)] = member end
+      return named
+    end
+    function stage.on_request(given, ctx) for name, value in pairs(given) do ctx[name] = value end end
+    function stage.on_log(ctx) return plain(ctx, 1) end
+    return stage
+    """
+
+  /// Loads and starts the script.
+  init(_ plan: TestedPolicyPlan, of snapshot: Snapshot, clock: LuaClock) throws(TestFault) {
+    let scripts = [
+      plan.script, ScriptFile(path: "stage", bytes: Array(TestedPolicy.stageScript.utf8), contentHash: 0),
+    ]
+    let own = Snapshot(
+      server: snapshot.server, limits: snapshot.limits, listeners: [], services: plan.services, routes: [],
+      log: snapshot.log, auth: plan.auth, roles: plan.roles,
+      policies: [
+        PolicySettings(name: plan.name, script: TestedPolicy.policy, settings: plan.settings, isOpen: false),
+        PolicySettings(name: "stage", script: TestedPolicy.stage, settings: .map([]), isOpen: false),
+      ], scripts: scripts, trustFiles: [], contentHash: 0)
+    guard let keyValues = KeyValueStore() else { throw TestFault(text: "there is no memory for edge.kv") }
+    let tools = PolicyTools(own, limits: RateLimits(), keyValues: keyValues, log: nil)
+    do throws(PolicyFaults) { machine = try PolicyMachine(own, tools, clock: clock) } catch {
+      throw TestFault(
+        text: error.list.first.map { TestedPolicy.text(of: $0, plan.script) } ?? "the policy does not start")
+    }
+    machine.use(clock)
+    auth = plan.auth
+    headLimits = HeadLimits(bytes: snapshot.limits.headBytesMax, fields: snapshot.limits.headFieldsMax)
+    room = .allocate(capacity: TestedPolicy.roomValues)
+  }
+
+  deinit { room.deallocate() }
+
+  private static func text(of fault: PolicyFault, _ script: ScriptFile) -> String {
+    switch fault {
+    case .memory: "there is no memory for the policy"
+    case .script(_, let error): error.message
+    case .unknownPhase(_, let name): "\(script.path): '\(name)' is no phase of a policy"
+    case .noFunction(_, let name): "\(script.path): '\(name)' must be a function"
+    case .missingPhase, .unaskedPhase: "\(script.path) lacks a phase"
+    }
+  }
+
+  // MARK: Asking
+
+  /// Asks the policy; the outcome as tests see it.
+  func ask(_ phase: PolicyPhase, _ request: TestRequest, at time: TestTime) throws(TestFault) -> TestValue {
+    guard machine.has(phase, policy: TestedPolicy.policy) else {
+      throw TestFault(text: "the policy has no \(phase.rawValue)")
+    }
+    let wire: WireRequest
+    do throws(WireRefusal) { wire = try request.wire(limits: headLimits) } catch {
+      throw TestFault(text: "Edge refuses this request before any policy sees it: \(error.message)")
+    }
+    let host = machine.host
+    host.stoppedNanoseconds = time.monotonic
+    host.wallNanoseconds = time.wall
+    host.requestID = wire.arena.text(request.id)
+    host.edits.removeAll()
+    if phase != .onLog { host.view = request.view(of: wire, id: host.requestID) }
+    defer { host.view = nil }
+    var context = try fill(request.context)
+    defer { machine.endContext(&context) }
+    if phase == .onLog { machine.note(request.summary, &context) }
+    var coroutine: Int32 = -1
+    defer { machine.abandon(coroutine: &coroutine) }
+    var outcome = machine.start(phase, policy: TestedPolicy.policy, context: &context, coroutine: &coroutine)
+    var asked: [TestValue] = []
+    while outcome == .waiting, case .fetch(let fetch)? = host.operation {
+      guard asked.count < request.answers.count else {
+        let name = "\(fetch.method.name) \(fetch.path) of \(fetch.service)"
+        throw TestFault(text: "the policy asks for \(name), and the test has no answer for it")
+      }
+      let answer = request.answers[asked.count]
+      asked.append(TestedPolicy.value(of: fetch))
+      outcome = machine.resume(
+        phase, policy: TestedPolicy.policy, context: context, coroutine: &coroutine,
+        .fetched(service: fetch.service, answer))
+    }
+    guard asked.count == request.answers.count else {
+      throw TestFault(text: "the test has \(request.answers.count) answers, the policy asked \(asked.count) times")
+    }
+    // Before anything else runs in the machine: what was decided stands in its memory.
+    let decided = decision(outcome)
+    let rest = [("service_headers", serviceHeaders()), ("fetches", .list(asked)), ("ctx", read(context))]
+    return .map(of: decided + rest)
+  }
+
+  /// A context with what the test says that other policies have left there.
+  private func fill(_ given: TestValue) throws(TestFault) -> Int32 {
+    guard let context = machine.lua.makeContext() else { throw TestFault(text: "there is no memory for ctx") }
+    var call = LuaCall(function: machine.function(.onRequest, TestedPolicy.stage), context: context)
+    _ = machine.lua.start(&call, at: area.hold(given, then: [.context]), count: 2)
+    machine.lua.finish(&call)
+    return context
+  }
+
+  /// What stands in a context; nothing when the policy has used up all its time.
+  private func read(_ context: Int32) -> TestValue {
+    var call = LuaCall(function: machine.function(.onLog, TestedPolicy.stage), context: context)
+    defer { machine.lua.finish(&call) }
+    var argument = LuaValue.context
+    guard machine.lua.start(&call, at: &argument, count: 1) == .done,
+      (try? machine.lua.returnedFlat(call, into: room)) != nil, let start = room.baseAddress
+    else { return .map([]) }
+    var position = 0
+    return TestValue(UnsafePointer(start), &position)
+  }
+
+  // MARK: Outcomes
+
+  private func decision(_ outcome: PolicyOutcome) -> [(String, TestValue)] {
+    let verdict = machine.host.verdict
+    switch outcome {
+    case .passed, .waiting: return [("result", .text("passed"))]
+    case .failed: return [("result", .text("failed")), ("message", .text(machine.failure))]
+    case .answered:
+      guard let code = verdict.code else { return replied(verdict) }
+      return [
+        ("result", .text("refused")), ("code", .text(code.row.name)), ("status", .integer(Int(code.row.status))),
+        ("message", verdict.message.map { .text(Array($0)) } ?? .text(code.row.message)),
+        ("retry_after", verdict.retryAfterSeconds == 0 ? .nothing : .integer(Int(verdict.retryAfterSeconds))),
+        ("details", verdict.details.flatMap { TestValue.read(json: $0) } ?? .nothing),
+      ]
+    }
+  }
+
+  private func replied(_ verdict: PolicyVerdict) -> [(String, TestValue)] {
+    var headers: [TestPair] = []
+    for line in verdict.fields.split(separator: 0x0a) {
+      guard let colon = line.firstIndex(of: 0x3a) else { continue }
+      let name = String(decoding: line[..<colon], as: UTF8.self).lowercased()
+      let value = line[line.index(after: colon)...].drop { $0 == 0x20 }
+      headers.append(TestPair(name: name, value: .text(Array(value.last == 0x0d ? value.dropLast() : value))))
+    }
+    let type = TestValue.map(headers)["content-type"].string ?? ""
+    return [
+      ("result", .text("replied")), ("status", .integer(Int(verdict.status))), ("headers", .map(headers)),
+      ("body", .text(Array(verdict.body))),
+      ("json", type.hasPrefix("application/json") ? TestValue.read(json: verdict.body) ?? .nothing : .nothing),
+    ]
+  }
+
+  /// What the service would get beside what the client sent: values by name, false for what is removed.
+  private func serviceHeaders() -> TestValue {
+    var pairs: [TestPair] = []
+    machine.host.edits.forEach { edit in
+      let name = String(decoding: UnsafeBufferPointer(start: edit.name, count: edit.nameCount), as: UTF8.self)
+      let value = edit.value.map { Array(UnsafeBufferPointer(start: $0, count: edit.valueCount)) }
+      pairs.append(TestPair(name: name, value: value.map { .text($0) } ?? .boolean(false)))
+    }
+    return .map(pairs)
+  }
+
+  private static func value(of fetch: FetchRequest) -> TestValue {
+    .map(of: [
+      ("service", .text(fetch.service)), ("method", .text(fetch.method.name)), ("path", .text(fetch.path)),
+      ("headers", .map(of: fetch.headers.map { ($0.name.lowercased(), .text($0.value)) })),
+      ("body", .text(fetch.body)), ("timeout", .number(Double(fetch.deadlineMilliseconds) / 1_000)),
+    ])
+  }
+}

@@ -1,0 +1,14 @@
+// When a policy is asked. The words are the keys of the table that a script returns.
+// Called by checks of configuration and by whoever runs policies.
+
+/// The functions that a script may have.
+enum PolicyPhase: String, Sendable, CaseIterable {
+  /// Once, when the configuration is loaded: checks the settings and prepares.
+  case start = "init"
+  /// Before a request goes anywhere.
+  case onRequest = "on_request"
+  /// Answers a route, after its policies.
+  case handle
+  /// After everything, exactly once.
+  case onLog = "on_log"
+}

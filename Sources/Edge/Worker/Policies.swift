@@ -1,0 +1,362 @@
+// The driver asks the policies of a route before a request goes anywhere, lets its handler answer, and tells them at
+// the end. A policy that waits leaves the request where it came in; when the answer is there the head is read again,
+// and everything goes on as if nothing had been.
+//
+//   route ─▶ askPolicies ─▶ each policy, then the handler ─▶ lead (to the service, to the built-in answer)
+//                 │ waiting                │ answered, failed
+//                 ▼                        ▼
+//              suspend … answerCame      the verdict is the answer
+
+import Glibc
+import LuaBridge
+
+/// What lets the policies of an exchange go on.
+struct PolicyAnswer {
+  let exchange: Handle
+  let wait: UInt32
+  /// What a policy has waited for; nil: the policies have waited for their turn.
+  let answer: OperationAnswer?
+}
+
+/// A head that has been read, with what came behind it.
+struct ArrivedRequest: BitwiseCopyable {
+  let received: ReceivedHead
+  let head: RequestHead
+  let target: RequestTarget
+  let host: RequestHost
+  let bytes: BytePointer
+  let count: Int
+}
+
+extension Worker {
+  /// The machine of an exchange's generation.
+  @inline(__always)
+  private func machine(of exchange: Int32) -> PolicyMachine { rows(of: exchange).policyMachine(worker: index) }
+
+  // MARK: Before the request goes anywhere
+
+  /// Asks the policies of a route, from where they are.
+  func askPolicies(_ exchange: Int32, _ request: ArrivedRequest) {
+    let slot = exchanges.slots + Int(exchange)
+    if turnIsSpent {
+      postpone(exchange, request)
+      return
+    }
+    show(exchange, request)
+    let row = rows(of: exchange).routeRows[Int(slot.pointee.route)]
+    while slot.pointee.policyStep < row.askedCount {
+      let isHandler = slot.pointee.policyStep == row.policyCount
+      slot.pointee.policyPhase = isHandler ? .handle : .onRequest
+      let outcome = machine(of: exchange).start(
+        slot.pointee.policyPhase, policy: Int(policy(exchange)), context: &slot.pointee.policyContext,
+        coroutine: &slot.pointee.policyCoroutine)
+      guard goOn(exchange, outcome, request) else { return }
+    }
+    policiesPassed(exchange, request)
+  }
+
+  /// The policy of the route that runs now.
+  private func policy(_ exchange: Int32) -> Int32 {
+    let slot = exchanges.slots[Int(exchange)]
+    let rows = rows(of: exchange)
+    let row = rows.routeRows[Int(slot.route)]
+    if slot.policyStep == row.policyCount { return row.handler }
+    return rows.policies[Int(row.firstPolicy + slot.policyStep)]
+  }
+
+  /// Puts the request in the machine's reach.
+  private func show(_ exchange: Int32, _ request: ArrivedRequest) {
+    let slot = exchanges.slots + Int(exchange)
+    let host = machine(of: exchange).host
+    let row = rows(of: exchange).routeRows[Int(slot.pointee.route)]
+    let method = request.head.methodRange
+    let id = requestID(of: exchange)
+    host.view = RequestView(
+      received: request.received,
+      method: StaticBytes(start: request.received.bytes + Int(method.start), count: Int(method.count)),
+      target: request.target, host: StaticBytes(start: request.host.text, count: request.host.textCount),
+      client: slot.pointee.record.client, id: id, listener: slot.pointee.record.listener,
+      route: PolicyRoute(name: row.name, permission: row.permission, parameters: row.parameters))
+    host.requestID = id
+    host.wallNanoseconds = clock.wall
+    host.edits.removeAll()
+    if let block = slot.pointee.edits.block {
+      host.edits.restore(block + Int(slot.pointee.edits.start), slot.pointee.edits.count)
+      buffers.giveBack(&slot.pointee.edits)
+    }
+  }
+
+  private func requestID(of exchange: Int32) -> StaticBytes {
+    StaticBytes(
+      start: UnsafePointer(text(of: exchange) + RecordText.requestIDOffset),
+      count: Int(exchanges.slots[Int(exchange)].record.requestIDCount))
+  }
+
+  /// A policy has said something; false when that ends the round.
+  private func goOn(_ exchange: Int32, _ outcome: PolicyOutcome, _ request: ArrivedRequest) -> Bool {
+    let slot = exchanges.slots + Int(exchange)
+    if outcome == .passed {
+      slot.pointee.policyStep += 1
+      return true
+    }
+    // What follows may end the exchange, and with it the last use of its generation; and what the view points to is
+    // given back.
+    let host = machine(of: exchange).host
+    let verdict = host.verdict
+    host.view = nil
+    if outcome == .waiting {
+      suspend(exchange, request)
+      return false
+    }
+    notePrincipal(exchange)
+    discardEarlyBody(exchange, request)
+    if outcome == .answered {
+      answer(exchange, verdict)
+      return false
+    }
+    noteScriptTime()
+    slot.pointee.record.policy = rows(of: exchange).policyNames[Int(policy(exchange))]
+    refuse(exchange, .policyError, .policyError)
+    return false
+  }
+
+  /// A policy that failed may have taken its time: deadlines should know, and what else comes in this turn waits for
+  /// the next, so that others are served between policies that take too long.
+  private func noteScriptTime() {
+    let before = clock.monotonic
+    clock.update()
+    if clock.monotonic - before > Limits.scriptTurnNanoseconds { turnIsSpent = true }
+  }
+
+  private func policiesPassed(_ exchange: Int32, _ request: ArrivedRequest) {
+    let host = machine(of: exchange).host
+    host.view = nil
+    notePrincipal(exchange)
+    lead(exchange, request, host.edits)
+  }
+
+  /// The log says who was calling.
+  private func notePrincipal(_ exchange: Int32) {
+    let slot = exchanges.slots + Int(exchange)
+    guard let user = machine(of: exchange).user(slot.pointee.policyContext), let start = user.baseAddress
+    else { return }
+    let count = min(user.count, Limits.recordPrincipalBytes)
+    memcpy(text(of: exchange) + RecordText.principalOffset, start, count)
+    slot.pointee.record.principalCount = UInt16(count)
+  }
+
+  /// A policy has refused the request or answers it.
+  private func answer(_ exchange: Int32, _ verdict: PolicyVerdict) {
+    let slot = exchanges.slots + Int(exchange)
+    guard let code = verdict.code else {
+      perform(exchange, slot.pointee.machine.replied(.completed))
+      sendAnswer(exchange, verdict)
+      return
+    }
+    slot.pointee.record.policy = rows(of: exchange).policyNames[Int(policy(exchange))]
+    replyDetail.message = verdict.message.flatMap { text in
+      text.baseAddress.map { StaticBytes(start: $0, count: text.count) }
+    }
+    replyDetail.retryAfterSeconds = verdict.retryAfterSeconds
+    replyDetail.details = verdict.details.flatMap { text in
+      text.baseAddress.map { StaticBytes(start: $0, count: text.count) }
+    }
+    refuse(exchange, code, .refused)
+  }
+
+  // MARK: Waiting
+
+  /// The request stays in the connection's input until the answer is there.
+  private func suspend(_ exchange: Int32, _ request: ArrivedRequest) {
+    let slot = exchanges.slots + Int(exchange)
+    let host = machine(of: exchange).host
+    let edits = host.edits
+    keepRest(slot.pointee.server, request.bytes, 0, request.count)
+    let isKept = connections.slots[Int(slot.pointee.server)].input.block != nil
+    guard isKept, edits.isEmpty || buffers.append(&slot.pointee.edits, edits.base, edits.count),
+      let operation = host.operation
+    else {
+      dropInput(slot.pointee.server)
+      slot.pointee.keepsServer = false
+      refuse(exchange, .serviceUnavailable, .unavailable)
+      return
+    }
+    perform(exchange, slot.pointee.machine.suspended())
+    begin(operation, of: exchange)
+  }
+
+  /// The policies are asked in the next turn.
+  private func postpone(_ exchange: Int32, _ request: ArrivedRequest) {
+    let slot = exchanges.slots + Int(exchange)
+    keepRest(slot.pointee.server, request.bytes, 0, request.count)
+    guard connections.slots[Int(slot.pointee.server)].input.block != nil else {
+      slot.pointee.keepsServer = false
+      refuse(exchange, .serviceUnavailable, .unavailable)
+      return
+    }
+    perform(exchange, slot.pointee.machine.suspended())
+    slot.pointee.policyWaits &+= 1
+    policyAnswers.append(
+      PolicyAnswer(
+        exchange: Handle(index: exchange, serial: slot.pointee.serial), wait: slot.pointee.policyWaits, answer: nil))
+  }
+
+  /// Performs what a policy waits for.
+  private func begin(_ operation: Operation, of exchange: Int32) {
+    let slot = exchanges.slots + Int(exchange)
+    slot.pointee.policyWaits &+= 1
+    let handle = Handle(index: exchange, serial: slot.pointee.serial)
+    switch operation {
+    case .fetch(let request):
+      startFetch(
+        FetchTicket(request, waiter: .policy(exchange: handle, wait: slot.pointee.policyWaits)), parent: exchange)
+    }
+  }
+
+  /// Policies go on when the turn's events are served: what ends a fetch may be in the middle of something.
+  func giveAnswers() {
+    // What is answered meanwhile waits for the next turn, so that scripts cannot keep the loop.
+    let count = policyAnswers.count
+    if count == 0 { return }
+    let answers = policyAnswers
+    policyAnswers.removeAll(keepingCapacity: true)
+    for index in 0..<count {
+      if turnIsSpent {
+        // In their order, before what was added meanwhile.
+        policyAnswers.insert(contentsOf: answers[index...], at: 0)
+        return
+      }
+      give(answers[index])
+    }
+  }
+
+  private func give(_ answer: PolicyAnswer) {
+    let slot = exchanges.slots + Int(answer.exchange.index)
+    guard slot.pointee.serial == answer.exchange.serial, slot.pointee.policyWaits == answer.wait else { return }
+    let exchange = answer.exchange.index
+    if slot.pointee.machine.state == .ended {
+      if let given = answer.answer, slot.pointee.policyCoroutine >= 0 { goOnLogging(exchange, given) }
+      return
+    }
+    guard slot.pointee.machine.state == .suspended else { return }
+    perform(exchange, slot.pointee.machine.resumed())
+    guard let request = readAgain(exchange) else {
+      slot.pointee.keepsServer = false
+      refuse(exchange, .internalError, .internalError)
+      return
+    }
+    guard let given = answer.answer else {
+      askPolicies(exchange, request)
+      return
+    }
+    show(exchange, request)
+    let outcome = machine(of: exchange).resume(
+      slot.pointee.policyPhase, policy: Int(policy(exchange)), context: slot.pointee.policyContext,
+      coroutine: &slot.pointee.policyCoroutine, given)
+    let edits = machine(of: exchange).host.edits
+    guard goOn(exchange, outcome, request) else { return }
+    // The round shows the request anew, and with it what was set.
+    if !edits.isEmpty, !buffers.append(&slot.pointee.edits, edits.base, edits.count) {
+      discardEarlyBody(exchange, request)
+      refuse(exchange, .serviceUnavailable, .unavailable)
+      return
+    }
+    askPolicies(exchange, request)
+  }
+
+  /// Reads the head again that has waited in the connection's input.
+  private func readAgain(_ exchange: Int32) -> ArrivedRequest? {
+    let slot = exchanges.slots + Int(exchange)
+    let input = connections.slots[Int(slot.pointee.server)].input
+    guard let block = input.block else { return nil }
+    let bytes = block + Int(input.start)
+    var head = RequestHead()
+    guard
+      case .complete = parser.readRequest(bytes, input.count, limits: rows(of: exchange).headLimits, into: &head),
+      let target = targets.read(bytes + Int(head.target.start), Int(head.target.count), method: head.method)
+    else { return nil }
+    let received = ReceivedHead(bytes: UnsafePointer(bytes), table: parser.table)
+    guard let host = try? hostOf(head, received, target) else { return nil }
+    return ArrivedRequest(
+      received: received, head: head, target: target, host: host, bytes: bytes, count: input.count)
+  }
+
+  // MARK: The end
+
+  /// Nobody needs the answer any more that a policy waits for.
+  func abandonPolicy(_ exchange: Int32) {
+    let slot = exchanges.slots + Int(exchange)
+    if slot.pointee.policyCoroutine >= 0 { machine(of: exchange).abandon(coroutine: &slot.pointee.policyCoroutine) }
+    buffers.giveBack(&slot.pointee.edits)
+  }
+
+  /// Tells the policies how it ended; true when they are through, false when one of them waits.
+  func logPolicies(_ exchange: Int32) -> Bool {
+    let slot = exchanges.slots + Int(exchange)
+    if slot.pointee.route < 0 { return true }
+    let row = rows(of: exchange).routeRows[Int(slot.pointee.route)]
+    if row.logs {
+      let record = slot.pointee.record
+      let machine = machine(of: exchange)
+      machine.host.view = nil
+      machine.host.requestID = requestID(of: exchange)
+      machine.host.wallNanoseconds = clock.wall
+      machine.note(
+        ExchangeSummary(
+          status: record.status, cause: record.cause, durationNanoseconds: record.end &- record.start,
+          requestBytes: record.requestBytes, responseBytes: record.responseBytes),
+        &slot.pointee.policyContext)
+      slot.pointee.policyPhase = .onLog
+      slot.pointee.policyStep = 0
+      return askLoggers(exchange)
+    }
+    if slot.pointee.policyContext >= 0 { machine(of: exchange).endContext(&slot.pointee.policyContext) }
+    return true
+  }
+
+  private func askLoggers(_ exchange: Int32) -> Bool {
+    let slot = exchanges.slots + Int(exchange)
+    let machine = machine(of: exchange)
+    let row = rows(of: exchange).routeRows[Int(slot.pointee.route)]
+    while slot.pointee.policyStep < row.askedCount {
+      let policy = self.policy(exchange)
+      let outcome = machine.start(
+        .onLog, policy: Int(policy), context: &slot.pointee.policyContext, coroutine: &slot.pointee.policyCoroutine)
+      if outcome == .waiting, let operation = machine.host.operation {
+        begin(operation, of: exchange)
+        return false
+      }
+      slot.pointee.policyStep += 1
+    }
+    machine.endContext(&slot.pointee.policyContext)
+    return true
+  }
+
+  private func goOnLogging(_ exchange: Int32, _ answer: OperationAnswer) {
+    let slot = exchanges.slots + Int(exchange)
+    let machine = machine(of: exchange)
+    machine.host.requestID = requestID(of: exchange)
+    machine.host.wallNanoseconds = clock.wall
+    let outcome = machine.resume(
+      .onLog, policy: Int(policy(exchange)), context: slot.pointee.policyContext,
+      coroutine: &slot.pointee.policyCoroutine,
+      answer)
+    if outcome == .waiting, let operation = machine.host.operation {
+      begin(operation, of: exchange)
+      return
+    }
+    slot.pointee.policyStep += 1
+    if askLoggers(exchange) { retire(exchange) }
+  }
+
+  /// The worker stops: what has ended and only waits for its policies to say so is written without them.
+  func stopPolicies() {
+    for index in 0..<Int32(exchanges.everUsed) {
+      let slot = exchanges.slots + Int(index)
+      guard slot.pointee.machine.state == .ended, slot.pointee.policyCoroutine >= 0 else { continue }
+      abandonPolicy(index)
+      machine(of: index).endContext(&slot.pointee.policyContext)
+      retire(index)
+    }
+  }
+}

@@ -1,0 +1,26 @@
+-- How often: a limit for each user and route, or for each network where nobody has said who is calling.
+--
+-- Stands behind auth, so that a user is counted wherever the requests come from. Exact over all workers.
+--
+-- settings: limit   at most so many in any such time: "100 per 1m"
+--       or  rate    a steady rate: "10 per 1s"
+--           burst   with rate: so many at once (default: what the rate gives in a second)
+
+local policy = {}
+
+local limit
+
+function policy.init(settings)
+  limit = edge.limit.define("requests", settings)
+end
+
+function policy.on_request(req, ctx)
+  -- On a WebSocket each message counts, not its opening.
+  if req.upgrade then return end
+
+  local caller = ctx.user and "user " .. ctx.user or "network " .. req.network
+  local granted, wait = limit:take(req.route .. " " .. caller)
+  if not granted then edge.refuse("RATE_LIMIT_EXCEEDED", {retry_after = wait}) end
+end
+
+return policy
