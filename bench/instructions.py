@@ -58,7 +58,7 @@ def one_run(rig_, name, requests, settings):
         proxy.start(START_SECONDS)
         profile = folder / f"callgrind.out.{proxy.child.pid}"
         options = ["--requests", requests, "--connections", settings.connections, "--limit", settings.limit,
-                   "--patience", 30, *(["--get"] if settings.get else [])]
+                   "--patience", 30, *(["--get"] if settings.get else []), *proxy.load_options()]
         result = rig_.load(proxy.port, *options, seconds=settings.limit + 60)
     finally:
         proxy.stop(STOP_SECONDS)
@@ -97,7 +97,7 @@ def annotate(profile, lines):
 
 
 def measure(rig_, settings):
-    names = ["edge", "nginx", "haproxy"] if settings.peers else ["edge"]
+    names = ["edge", "edge+policies", *(["nginx", "haproxy"] if settings.peers else [])]
     rig.install({"valgrind": "valgrind", **packages(names)})
     results, missing = {}, 0
     for name in names:
@@ -109,10 +109,10 @@ def measure(rig_, settings):
             continue
         if settings.annotate:
             print(f"\n{name}, {settings.long:,} requests and the start:\n{annotate(profile, settings.annotate)}")
-    print(f"\n| proxy   | instructions/request | {' | '.join(f'{kind}/request' for kind in COUNTED)} |")
-    print("| ------- | ---: |" + " ---: |" * len(COUNTED))
+    print(f"\n| proxy         | instructions/request | {' | '.join(f'{kind}/request' for kind in COUNTED)} |")
+    print("| ------------- | ---: |" + " ---: |" * len(COUNTED))
     for name, one in results.items():
-        print(f"| {name:7} | {one['instructions']:,.0f} | {' | '.join(f'{one[kind]:.2f}' for kind in COUNTED)} |")
+        print(f"| {name:13} | {one['instructions']:,.0f} | {' | '.join(f'{one[kind]:.2f}' for kind in COUNTED)} |")
     if settings.json:
         settings.json.parent.mkdir(parents=True, exist_ok=True)
         report = {"short": settings.short, "long": settings.long, "connections": settings.connections,

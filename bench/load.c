@@ -7,6 +7,7 @@
 //
 //   --pids        the proxy's processes, whose CPU clocks are read at the two ends of the measured window
 //   --origin-pid  the same for the origin; its share plus this client's tells whether the client side was the limit
+//   --token       sent as a bearer token
 //   --requests    exactly N requests instead of a window (for counting instructions); --limit bounds the seconds
 //   --patience    seconds an answer may take before it counts as bad
 //   --get         a GET with five fields instead of a POST of 1.2 KB of JSON
@@ -100,6 +101,7 @@ static struct {
   uint64_t requests;  // 0: a window of time
   bool get;
   const char *path;
+  const char *token;  // sent as a bearer token, or NULL
   pid_t pids[MOST_PIDS], origin_pid;
   int pid_count;
 } plan = {.connections = 64, .seconds = 2, .warmup = 0.5, .patience = 5, .limit = 120, .path = "/v1/json"};
@@ -122,8 +124,11 @@ static void build_request(void) {
   char body[PAYLOAD_SIZE];
   payload(body, "request");
   payload(expected, "answer");
-  const char *common = "Host: bench.example\r\nUser-Agent: bench/1\r\nAccept: application/json\r\n";
-  int size;
+  char common[1024];
+  int size = snprintf(common, sizeof common, "Host: bench.example\r\nUser-Agent: bench/1\r\n"
+                      "Accept: application/json\r\n%s%s%s", plan.token ? "Authorization: Bearer " : "",
+                      plan.token ? plan.token : "", plan.token ? "\r\n" : "");
+  if (size >= (int)sizeof common) die("--token", "too long");
   if (plan.get)
     size = snprintf(request, 2048, "GET %s HTTP/1.1\r\n%sAccept-Language: en\r\nX-Client-Version: 1.0.0\r\n\r\n",
                     plan.path, common);
@@ -347,6 +352,7 @@ static bool take_option(const char *name, const char *value) {
   else if (!strcmp(name, "--limit")) plan.limit = seconds_option(name, value);
   else if (!strcmp(name, "--requests")) plan.requests = (uint64_t)number_option(name, value, 1, 1000000000);
   else if (!strcmp(name, "--path")) plan.path = value;
+  else if (!strcmp(name, "--token")) plan.token = value;
   else if (!strcmp(name, "--pids")) pids_option(value);
   else if (!strcmp(name, "--origin-pid")) plan.origin_pid = (pid_t)number_option(name, value, 1, INT32_MAX);
   else return false;

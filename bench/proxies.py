@@ -1,7 +1,11 @@
 """The proxies side by side: how each is configured, started and known to be ready. A new one is a class and a row."""
+import base64
+import hashlib
+import hmac
 import json
 import os
 import subprocess
+import time
 from pathlib import Path
 
 from rig import HERE, Child, Failed, accepts, find_program, free_ports, process_tree, wait_until
@@ -67,6 +71,10 @@ class Proxy:
     def stop(self, seconds=5):
         if self.child:
             self.child.stop(seconds)
+
+    def load_options(self):
+        """What the client must send beside the plain request."""
+        return []
 
     def after_window(self, requests):
         """Called after each measured window; returns a complaint or None."""
@@ -190,6 +198,14 @@ log: {{level: info, access: {access}}}
 """
 
 
+EDGE_POLICIES = """
+policies:
+  auth: {script: auth.lua}
+  permissions: {script: permissions.lua}
+  limit: {script: rate_limit.lua, settings: {rate: 1000000 per 1s, burst: 1000000}}
+"""
+
+
 class Edge(Proxy):
     access = False
     binary = DEFAULT_EDGE  # set by --edge
@@ -202,8 +218,9 @@ class Edge(Proxy):
         return [Path(self.binary).resolve(), "run", "--config", config]
 
     def environment(self):
-        # Both would change the configuration from outside.
-        return {name: value for name, value in os.environ.items() if name not in ("LOG_LEVEL", "GATEWAY_TIMEOUT_MS")}
+        # The first two would change the configuration from outside; without a secret nothing starts.
+        kept = {name: value for name, value in os.environ.items() if name not in ("LOG_LEVEL", "GATEWAY_TIMEOUT_MS")}
+        return kept | {"JWT_SECRET": PolicyEdge.SECRET}
 
     def is_ready(self):
         """Edge says on stdout where it listens and when its workers are up."""
@@ -236,6 +253,30 @@ class LoggingEdge(Edge):
         return None if lines >= requests else f"{self.name}: {lines} log lines for {requests} requests"
 
 
+class PolicyEdge(Edge):
+    """Edge asking the shipped policies about each request: token, permission, rate limit."""
+    SECRET = "bench" * 13
+    policies = HERE.parent / "policies"
+
+    def command(self):
+        argv = super().command()
+        config = self.folder / "routes.yaml"
+        config.write_text(config.read_text().replace("server: {workers: 1}\n", "").replace(
+            'service: origin}', 'service: origin, policies: [auth, permissions, limit], permission: services:use}')
+            + f"server: {{workers: 1, policies: {self.policies}}}\n" + EDGE_POLICIES)
+        return argv
+
+    def load_options(self):
+        def part(value):
+            return base64.urlsafe_b64encode(value).rstrip(b"=")
+
+        claims = {"sub": "bench-user-0001", "role": "user", "exp": int(time.time()) + 86400, "iss": "bench",
+                  "name": "A user of the bench", "iat": int(time.time())}
+        text = part(b'{"alg":"HS256","typ":"JWT"}') + b"." + part(json.dumps(claims).encode())
+        mac = hmac.new(self.SECRET.encode(), text, hashlib.sha256).digest()
+        return ["--token", (text + b"." + part(mac)).decode()]
+
+
 PROXIES = {
     "direct": Direct,
     "nginx": Nginx,
@@ -243,6 +284,7 @@ PROXIES = {
     "edge": Edge,
     "nginx+log": LoggingNginx,
     "edge+log": LoggingEdge,
+    "edge+policies": PolicyEdge,
 }
 
 

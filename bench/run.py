@@ -27,7 +27,8 @@ class Scenario:
 
     def measure(self, rig, proxy, origin, settings):
         """One window of one proxy: the load client's object."""
-        options = ["--seconds", settings.window, "--warmup", settings.warmup, "--origin-pid", origin.pid, *self.load]
+        options = ["--seconds", settings.window, "--warmup", settings.warmup, "--origin-pid", origin.pid, *self.load,
+                   *proxy.load_options()]
         pids = proxy.pids()
         if pids:
             options += ["--pids", ",".join(map(str, pids))]
@@ -58,7 +59,8 @@ class Run:
             proxy = PROXIES[name](self.rig, name, self.origin.port)
             try:
                 proxy.start()
-                probe = self.rig.load(proxy.port, "--requests", 100, "--connections", 4, "--limit", 10)
+                probe = self.rig.load(proxy.port, "--requests", 100, "--connections", 4, "--limit", 10,
+                                      *proxy.load_options())
                 if probe["bad"]:
                     raise Failed(f"{name} answers wrongly: {kinds(probe)}")
             except Failed as reason:
