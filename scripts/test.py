@@ -25,7 +25,7 @@ TSAN_EDGE = os.path.join(ROOT, ".build/tsan/debug/edge")
 ASAN_EDGE = os.path.join(ROOT, ".build/asan/debug/edge")
 # AddressSanitizer prints the stack of a trap itself; it and Swift's own backtracer wait for each other for ever.
 SANITIZER = {
-    "ASAN_OPTIONS": "detect_leaks=1:handle_sigill=1:handle_sigtrap=1",
+    "ASAN_OPTIONS": "detect_leaks=1:handle_sigill=1:handle_sigtrap=1:quarantine_size_mb=16",
     "LSAN_OPTIONS": f"suppressions={ROOT}/scripts/leaks.supp:print_suppressions=0",
     "SWIFT_BACKTRACE": "enable=no",
 }

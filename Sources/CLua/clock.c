@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -19,15 +20,6 @@
 
 static pthread_once_t installed = PTHREAD_ONCE_INIT;
 
-#if defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define UNDER_THREAD_SANITIZER 1
-#endif
-#endif
-
-#ifdef UNDER_THREAD_SANITIZER
-__attribute__((disable_sanitizer_instrumentation))
-#endif
 static void tick(int signal, siginfo_t *information, void *frame) {
   (void)signal;
   (void)frame;
@@ -44,11 +36,11 @@ static void tick(int signal, siginfo_t *information, void *frame) {
   if ((late & (late - 1)) == 0) lua_sethook(running, clua_overdue_hook, CLUA_HOOK_MASK, 1);
 }
 
-#ifdef UNDER_THREAD_SANITIZER
+// There when the program is built with ThreadSanitizer.
+extern void __tsan_init(void) __attribute__((weak));
+
 // ThreadSanitizer keeps signals back until the next call that may block, and a script that never ends makes none. So
 // the handler is given to the kernel past it.
-#include <sys/syscall.h>
-
 typedef struct kernel_action {
   void (*handler)(int, siginfo_t *, void *);
   unsigned long flags;
@@ -65,18 +57,21 @@ enum { WITH_RESTORER = 0 };
 #define clua_signal_return NULL
 #endif
 
-static void install(void) {
+static void install_past_sanitizer(void) {
   kernel_action action = {
       .handler = tick, .flags = SA_RESTART | SA_SIGINFO | WITH_RESTORER, .restorer = clua_signal_return};
   syscall(SYS_rt_sigaction, SIGPROF, &action, NULL, sizeof action.mask);
 }
-#else
+
 static void install(void) {
+  if (__tsan_init != NULL) {
+    install_past_sanitizer();
+    return;
+  }
   struct sigaction action = {.sa_sigaction = tick, .sa_flags = SA_RESTART | SA_SIGINFO};
   sigemptyset(&action.sa_mask);
   sigaction(SIGPROF, &action, NULL);
 }
-#endif
 
 static void change_mask(int how) {
   sigset_t signals;
