@@ -16,6 +16,7 @@ let package = Package(
     .systemLibrary(name: "CLinux", path: "Sources/CLinux"),
     .systemLibrary(name: "COpenSSL", path: "Sources/COpenSSL", providers: [.apt(["libssl-dev"])]),
     .systemLibrary(name: "CYAML", path: "Sources/CYAML", providers: [.apt(["libyaml-dev"])]),
+    .systemLibrary(name: "CSQLite", path: "Sources/CSQLite", providers: [.apt(["libsqlite3-dev"])]),
 
     // Lua raises errors by jumping; everything that may raise stands in C. Valgrind does not read newer debug
     // information, and ThreadSanitizer loses count of the frames that a jump leaves behind.
@@ -25,12 +26,12 @@ let package = Package(
 
     .target(name: "YAML", dependencies: ["CYAML"], swiftSettings: swift),
     .target(name: "LuaBridge", dependencies: ["CLua"], swiftSettings: swift),
-    .target(name: "Edge", dependencies: ["CLinux", "COpenSSL", "YAML", "LuaBridge"], swiftSettings: swift),
+    .target(name: "Edge", dependencies: ["CLinux", "COpenSSL", "CSQLite", "YAML", "LuaBridge"], swiftSettings: swift),
     .executableTarget(name: "EdgeMain", dependencies: ["Edge"], swiftSettings: swift),
 
     .testTarget(name: "YAMLTests", dependencies: ["YAML"], swiftSettings: swift),
     .testTarget(name: "LuaBridgeTests", dependencies: ["LuaBridge"], swiftSettings: swift),
-    .testTarget(name: "EdgeTests", dependencies: ["Edge", "COpenSSL", "LuaBridge"], swiftSettings: swift),
+    .testTarget(name: "EdgeTests", dependencies: ["Edge", "COpenSSL", "CSQLite", "LuaBridge"], swiftSettings: swift),
     .testTarget(name: "TidyTests", path: "Tests/Tidy", swiftSettings: swift),
   ]
 )

@@ -1,24 +1,26 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that a purpose needs and checks the Swift toolchain.
-# Usage: scripts/install.sh build|test|bench ...
+# Usage: scripts/install.sh build|run|test|bench ...
 # Changes nothing, and takes no time, when everything is there.
 set -euo pipefail
 
 swift_wanted="6.3"
 
-# Purpose: packages. `test` and `bench` are asked for together with `build`.
+# Purpose: packages. `run`, `test` and `bench` are asked for together with `build`.
 packages() {
   case "$1" in
-    # libyaml: the configuration; libssl: TLS; liblua5.4: policies; ca-certificates: what a running Edge verifies https
-    # services against.
-    build) echo "libyaml-dev libssl-dev liblua5.4-dev ca-certificates" ;;
+    # libyaml: the configuration; libssl: TLS; liblua5.4: policies; libsqlite3: the ledger of credits; ca-certificates:
+    # what a running Edge verifies https services against.
+    build) echo "libyaml-dev libssl-dev liblua5.4-dev libsqlite3-dev ca-certificates" ;;
     # git: the tidy tests read the tracked files; curl: the commands that the README shows are run; openssl: the
-    # scenarios make certificates.
-    test) echo "python3 git curl openssl" ;;
+    # scenarios make certificates; python3-venv: the clients that are driven have an environment of their own.
+    test) echo "python3 python3-venv git curl openssl" ;;
+    # The clients that `make run` shows.
+    run) echo "python3 python3-venv" ;;
     # The peers themselves are installed by bench/run.py, which keeps their services from starting.
     bench) echo "python3 gcc libc6-dev valgrind" ;;
     *)
-      echo "scripts/install.sh: unknown purpose '$1'; one or more of: build test bench" >&2
+      echo "scripts/install.sh: unknown purpose '$1'; one or more of: build run test bench" >&2
       exit 2
       ;;
   esac

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/signalfd.h>
@@ -21,6 +22,12 @@ extern int pthread_timedjoin_np(pthread_t thread, void **result, const struct ti
 
 // Swift hides fork from programs with threads; the one call here comes before there are any.
 static inline pid_t edge_fork(void) { return fork(); }
+
+// mremap stands behind _GNU_SOURCE and takes variable arguments.
+extern void *mremap(void *memory, size_t size, size_t wanted, int flags, ...);
+static inline void *edge_grow_map(void *memory, size_t size, size_t wanted) {
+  return mremap(memory, size, wanted, 1 /* MREMAP_MAYMOVE */);
+}
 
 // Calls with variable or newer arguments than Swift imports.
 static inline int edge_prctl(int option, unsigned long value) { return prctl(option, value, 0ul, 0ul, 0ul); }

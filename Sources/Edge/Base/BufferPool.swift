@@ -19,15 +19,15 @@ struct Buffer: BitwiseCopyable, @unchecked Sendable {  // the block belongs to o
 
 /// Free blocks of one worker, by size class. Not shared between threads.
 struct BufferPool {
-  /// Blocks of 4 KiB, 8 KiB … 256 KiB.
+  /// Blocks of 4 KiB, 8 KiB … 1 MiB.
   private static let smallest = 12
-  private static let classes = 7
+  private static let classes = 9
   /// Free memory kept per class; what comes back beyond it goes to the allocator.
   private static let keptBytes = 1 << 20
   static let largest = 1 << (smallest + classes - 1)
 
-  private var free: InlineArray<7, UnsafeMutableRawPointer?> = .init(repeating: nil)
-  private var kept: InlineArray<7, Int32> = .init(repeating: 0)
+  private var free: InlineArray<9, UnsafeMutableRawPointer?> = .init(repeating: nil)
+  private var kept: InlineArray<9, Int32> = .init(repeating: 0)
   /// Bytes in borrowed blocks.
   private(set) var borrowedBytes = 0
 
@@ -36,7 +36,7 @@ struct BufferPool {
     return max(0, bits - smallest)
   }
 
-  /// An empty buffer for at least `bytes`; nil above 256 KiB.
+  /// An empty buffer for at least `bytes`; nil above 1 MiB.
   mutating func borrow(bytes: Int) -> Buffer? {
     let index = BufferPool.classIndex(bytes: bytes)
     guard index < BufferPool.classes else { return nil }

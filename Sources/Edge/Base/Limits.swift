@@ -27,9 +27,9 @@ enum Limits {
   static let connectAttemptsMax = 3
   /// The longest request that is kept until its response begins, to be sent again if its connection was stale.
   static let replayBytes = 64 << 10
-  /// What a fetch may send, and what it may bring: the widest buffer of a pool.
+  /// What a fetch may send, and what it may bring: in one piece of memory.
   static let fetchBodyBytesMax = 64 << 10
-  static let fetchAnswerBytesMax = BufferPool.largest
+  static let fetchAnswerBytesMax = 256 << 10
   /// How long an address that did not take a connection is left out while its name has others.
   static let avoidAddressMilliseconds: UInt64 = 10_000
   /// How long the same failure of an endpoint is not logged again.
@@ -89,6 +89,16 @@ enum Limits {
   static let replyFieldBytes = 8 << 10
   /// The longest answer of a handler: with its head it waits in one buffer for a client that does not take it.
   static let replyBodyBytes = 192 << 10
+  /// How often a request whose content has no room looks for some.
+  static let bodyRoomMilliseconds: UInt64 = 50
+  /// Content that is read as a whole comes at least this many bytes a millisecond once `timeouts.body` is over.
+  static let slowBodyBytes: UInt64 = 16
+  /// The longest answer of a model that is not streamed.
+  static let modelAnswerBytesMax = 32 << 20
+  /// How long the end of an answer waits for the ledger.
+  static let settleMilliseconds: UInt64 = 10_000
+  /// How long the end of a stream's connection is awaited once the stream has said that it is over.
+  static let streamEndMilliseconds: UInt64 = 1_000
   /// The longest host name (RFC 1035 section 2.3.4) with a colon and a port.
   static let hostBytesMax = 253 + 6
 

@@ -10,6 +10,8 @@ enum InboxMessage: BitwiseCopyable, @unchecked Sendable {  // what a pointer lea
   /// A `FetchTicket`, retained: the worker takes the reference.
   case fetch(ticket: UnsafeMutableRawPointer)
   case cancelFetch(ticket: UnsafeMutableRawPointer)
+  /// A `LedgerTicket` with its answer, retained: the worker takes the reference.
+  case ledger(ticket: UnsafeMutableRawPointer)
   /// Stop accepting, let running exchanges end, then stop.
   case drain
   /// Stop now.

@@ -8,6 +8,14 @@
 enum BuiltinName: String, Sendable, CaseIterable {
   /// `{"status":"OK",…}` while the process serves.
   case health
+  /// Counts of connections and requests.
+  case stats
+  /// Whether a load balancer should send requests here.
+  case ready
+  /// Everything that is counted, for Prometheus.
+  case metrics
+  /// The models that can be asked for, in the form of OpenAI's `/v1/models`.
+  case models
 }
 
 /// Credentials of clients that a service may ask to be handed on (`pass`).
@@ -40,4 +48,26 @@ enum ClientFin: String, Sendable, CaseIterable {
   case abort
   /// It waits for the answer.
   case finish
+}
+
+/// Wire formats of models, spoken by clients and providers (`dialect`).
+enum DialectName: String, Sendable, CaseIterable {
+  /// OpenAI's `/v1/chat/completions`.
+  case openAIChat = "openai-chat"
+}
+
+/// Where credits are kept (`stores.ledger`).
+enum LedgerStore: String, Sendable, CaseIterable {
+  /// A file in `server.var`.
+  case sqlite
+  /// Nowhere: everything is forgotten at the end of the process.
+  case memory
+}
+
+/// What an answer waits for before its end (`stores.durability`).
+enum Durability: String, Sendable, CaseIterable {
+  /// The charge stands on the disk.
+  case strict
+  /// Nothing: what was charged in the last moments before a crash may be forgotten.
+  case relaxed
 }

@@ -5,10 +5,17 @@
 enum Operation: Sendable {
   /// A request to a configured service.
   case fetch(FetchRequest)
+  /// Something of the ledger.
+  case ledger(LedgerRequest)
+  /// The whole body of the request.
+  case body
 }
 
 /// What came of an operation.
 enum OperationAnswer: Sendable {
   /// From the service of this name.
   case fetched(service: String, FetchOutcome)
+  case ledger(LedgerAnswer)
+  /// The body is there: whoever waited for it, or for what stands in it, goes on.
+  case body
 }

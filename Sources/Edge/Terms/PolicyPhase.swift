@@ -7,6 +7,8 @@ enum PolicyPhase: String, Sendable, CaseIterable {
   case start = "init"
   /// Before a request goes anywhere.
   case onRequest = "on_request"
+  /// Before a request that costs something goes to one of those that could answer it.
+  case onSelect = "on_select"
   /// Answers a route, after its policies.
   case handle
   /// After everything, exactly once.

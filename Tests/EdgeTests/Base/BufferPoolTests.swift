@@ -51,8 +51,8 @@ struct BufferPoolTests {
       #expect(buffer.block == nil)
       #expect(bench.borrowedBytes == 0)
     }
-    #expect(BufferPool.largest == 262_144)
-    #expect(bench.borrow(262_145) == nil)
+    #expect(BufferPool.largest == 1_048_576)
+    #expect(bench.borrow(1_048_577) == nil)
     #expect(bench.borrowedBytes == 0)
   }
 

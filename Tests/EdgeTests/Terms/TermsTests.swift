@@ -31,10 +31,28 @@ struct ErrorCodeTests {
     for row in ErrorRow.table { #expect(names.contains(row.name.description), "\(row.name)") }
   }
 
+  /// OpenAI's codes that clients know; the others are the names in lower case.
+  @Test func codesOfOtherFormats() {
+    let known: [ErrorCode: String] = [.insufficientCredits: "insufficient_quota"]
+    let types: Set<String> = [
+      "invalid_request_error", "authentication_error", "billing_error", "permission_error", "not_found_error",
+      "request_too_large", "rate_limit_error", "api_error", "timeout_error", "overloaded_error",
+    ]
+    for row in ErrorRow.table {
+      #expect(row.openAICode.description == known[row.code] ?? row.name.description.lowercased())
+      #expect(types.contains(row.anthropicType.description))
+      #expect(
+        (row.openAIType.description == "server_error")
+          == (row.anthropicType.description == "api_error"
+            || row.status >= 503 && row.status <= 504))
+      #expect(row.isTerminal == [402, 403].contains(row.status))
+    }
+  }
+
   /// Messages and reasons are written into JSON and status lines as they stand.
   @Test func textsNeedNoEscaping() {
     for row in ErrorRow.table {
-      for text in [row.name, row.reason, row.message] {
+      for text in [row.name, row.reason, row.message, row.openAIType, row.openAICode, row.anthropicType] {
         #expect(text.utf8CodeUnitCount > 0)
         #expect(text.description.utf8.allSatisfy { (0x20...0x7e).contains($0) && $0 != 0x22 && $0 != 0x5c }, "\(text)")
       }
@@ -92,7 +110,7 @@ struct ClosedSetTests {
   }
 
   @Test func wordsOfTheConfiguration() {
-    #expect(BuiltinName.allCases.map(\.rawValue) == ["health"])
+    #expect(BuiltinName.allCases.map(\.rawValue) == ["health", "stats", "ready", "metrics", "models"])
     #expect(Set(Credential.allCases.map(\.rawValue)) == ["authorization", "x-api-key", "cookie"])
     #expect(ClientFin.allCases.map(\.rawValue) == ["abort", "finish"])
   }
