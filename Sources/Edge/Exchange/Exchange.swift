@@ -74,5 +74,29 @@ struct Exchange: SlabSlot {
   var policyWaits: UInt32
   /// Fields that policies have set, while one of them waits.
   var edits: Buffer
+  /// It costs something: there is a `MeteredWork` for it.
+  var hasWork: Bool
+  /// What the service or provider has answered; 0: nothing yet.
+  var upstreamStatus: UInt16
+  /// A provider answers it, and the answer is metered.
+  var isMetered: Bool
+  /// The policies have let it pass; what it costs is being held.
+  var selects: Bool
+  /// The request's content, where somebody needs the whole of it, and how much of it was sent on.
+  var content: Body
+  var contentSent: Int
+  /// It goes out behind the head, and not in one piece with it.
+  var contentFollows: Bool
+  /// The content is being read while the exchange is suspended.
+  var collects: Bool
+  /// Somebody has asked for the content: it is taken out of what comes.
+  var isCollected: Bool
+  /// Since when (milliseconds).
+  var collectingSince: UInt64
+  /// It waits for room, until when (milliseconds) at the latest; 0: it has not waited since content came last.
+  var awaitsRoom: Bool
+  var roomDeadline: UInt64
+  /// A policy waits for the content; else the driver itself does.
+  var answersBody: Bool
   var record: ExchangeRecord
 }

@@ -9,15 +9,17 @@
 //      ▼                         ▼                 │ failed, timed out       │ responseEnded
 //   flushing ◀───────────────────┴─────────────────┘                         ▼
 //      │ flushed                                                          flushing
-//      ▼                                            deciding ⇄ suspended: a policy waits
-//    ended     (from every state: the client goes, somebody stops it; wentStale leads from requesting and awaiting back
+//      ▼                                            deciding ⇄ suspended: a policy waits, or the body is awaited
+//    ended                                          awaiting, responding ─▶ settling ─▶ flushing: the end of an answer
+//              that was charged waits for the ledger
+//              (from every state: the client goes, somebody stops it; wentStale leads from requesting and awaiting back
 //              to connecting)
 
 /// Where an exchange is.
 enum ExchangeState: UInt8, CaseIterable {
   /// The head is complete; nothing is decided yet.
   case deciding
-  /// A policy waits for an answer before it decides; the request waits with it.
+  /// A policy waits for an answer before it decides, or the request's body must be there first.
   case suspended
   /// An endpoint is chosen; its connection is not there yet.
   case connecting
@@ -29,6 +31,8 @@ enum ExchangeState: UInt8, CaseIterable {
   case duplex
   /// The whole request is sent and the response is on its way.
   case responding
+  /// The answer is whole; its end waits until the ledger has what it costs.
+  case settling
   /// The last bytes for the client are in the connection's buffer.
   case flushing
   case ended
@@ -61,7 +65,8 @@ struct ExchangeMachine: BitwiseCopyable, Equatable {
     case .deciding:
       state = .connecting
       return ExchangeActions(.dial)
-    case .suspended, .connecting, .requesting, .awaiting, .duplex, .responding, .flushing, .ended: return bug(#function)
+    case .suspended, .connecting, .requesting, .awaiting, .duplex, .responding, .settling, .flushing, .ended:
+      return bug(#function)
     }
   }
 
@@ -71,7 +76,8 @@ struct ExchangeMachine: BitwiseCopyable, Equatable {
     case .deciding:
       state = .suspended
       return .nothing
-    case .suspended, .connecting, .requesting, .awaiting, .duplex, .responding, .flushing, .ended: return bug(#function)
+    case .suspended, .connecting, .requesting, .awaiting, .duplex, .responding, .settling, .flushing, .ended:
+      return bug(#function)
     }
   }
 
@@ -81,7 +87,8 @@ struct ExchangeMachine: BitwiseCopyable, Equatable {
     case .suspended:
       state = .deciding
       return .nothing
-    case .deciding, .connecting, .requesting, .awaiting, .duplex, .responding, .flushing, .ended: return bug(#function)
+    case .deciding, .connecting, .requesting, .awaiting, .duplex, .responding, .settling, .flushing, .ended:
+      return bug(#function)
     }
   }
 
@@ -91,7 +98,8 @@ struct ExchangeMachine: BitwiseCopyable, Equatable {
     case .deciding:
       state = .flushing
       return ExchangeActions(cause: cause)
-    case .suspended, .connecting, .requesting, .awaiting, .duplex, .responding, .flushing, .ended: return bug(#function)
+    case .suspended, .connecting, .requesting, .awaiting, .duplex, .responding, .settling, .flushing, .ended:
+      return bug(#function)
     }
   }
 
@@ -101,7 +109,8 @@ struct ExchangeMachine: BitwiseCopyable, Equatable {
     case .deciding:
       state = .flushing
       return ExchangeActions(.reply, error: error, cause: cause)
-    case .suspended, .connecting, .requesting, .awaiting, .duplex, .responding, .flushing, .ended: return bug(#function)
+    case .suspended, .connecting, .requesting, .awaiting, .duplex, .responding, .settling, .flushing, .ended:
+      return bug(#function)
     }
   }
 
@@ -111,7 +120,8 @@ struct ExchangeMachine: BitwiseCopyable, Equatable {
     case .connecting:
       state = requestEnded ? .awaiting : .requesting
       return .nothing
-    case .deciding, .suspended, .requesting, .awaiting, .duplex, .responding, .flushing, .ended: return bug(#function)
+    case .deciding, .suspended, .requesting, .awaiting, .duplex, .responding, .settling, .flushing, .ended:
+      return bug(#function)
     }
   }
 
@@ -122,7 +132,8 @@ struct ExchangeMachine: BitwiseCopyable, Equatable {
       if mayRetry { return ExchangeActions(.closeUpstream, .dial) }
       state = .flushing
       return ExchangeActions(.closeUpstream, .reply, error: .serviceUnavailable, cause: .unavailable)
-    case .deciding, .suspended, .requesting, .awaiting, .duplex, .responding, .flushing, .ended: return bug(#function)
+    case .deciding, .suspended, .requesting, .awaiting, .duplex, .responding, .settling, .flushing, .ended:
+      return bug(#function)
     }
   }
 
@@ -131,7 +142,7 @@ struct ExchangeMachine: BitwiseCopyable, Equatable {
     switch state {
     case .requesting: state = .awaiting
     case .duplex: state = .responding
-    case .deciding, .suspended, .connecting, .awaiting, .responding, .flushing, .ended: return bug(#function)
+    case .deciding, .suspended, .connecting, .awaiting, .responding, .settling, .flushing, .ended: return bug(#function)
     }
     return .nothing
   }
@@ -141,7 +152,7 @@ struct ExchangeMachine: BitwiseCopyable, Equatable {
     switch state {
     case .requesting: state = .duplex
     case .awaiting: state = .responding
-    case .deciding, .suspended, .connecting, .duplex, .responding, .flushing, .ended: return bug(#function)
+    case .deciding, .suspended, .connecting, .duplex, .responding, .settling, .flushing, .ended: return bug(#function)
     }
     return .nothing
   }
@@ -156,7 +167,56 @@ struct ExchangeMachine: BitwiseCopyable, Equatable {
     case .responding:
       state = .flushing
       return ExchangeActions(reusable ? .releaseUpstream : .closeUpstream, cause: .completed)
-    case .deciding, .suspended, .connecting, .requesting, .awaiting, .flushing, .ended: return bug(#function)
+    case .deciding, .suspended, .connecting, .requesting, .awaiting, .settling, .flushing, .ended: return bug(#function)
+    }
+  }
+
+  /// The answer is whole, and what it costs must be written before the client sees its end.
+  mutating func answerEnded(reusable: Bool) -> ExchangeActions {
+    switch state {
+    case .awaiting, .responding:
+      state = .settling
+      return ExchangeActions(reusable ? .releaseUpstream : .closeUpstream)
+    case .requesting, .duplex:
+      state = .settling
+      return ExchangeActions(.closeUpstream)
+    case .deciding, .suspended, .connecting, .settling, .flushing, .ended: return bug(#function)
+    }
+  }
+
+  /// The ledger has it; the driver sends the end of the answer.
+  mutating func settled() -> ExchangeActions {
+    switch state {
+    case .settling:
+      state = .flushing
+      return ExchangeActions(cause: .completed)
+    case .deciding, .suspended, .connecting, .requesting, .awaiting, .duplex, .responding, .flushing, .ended:
+      return bug(#function)
+    }
+  }
+
+  /// The ledger did not write it in time. `hasBegun`: the client has a part of the answer.
+  mutating func settleFailed(hasBegun: Bool) -> ExchangeActions {
+    switch state {
+    case .settling:
+      if hasBegun {
+        state = .ended
+        return ExchangeActions(.cutDownstream, .finish, cause: .unavailable)
+      }
+      state = .flushing
+      return ExchangeActions(.reply, error: .serviceUnavailable, cause: .unavailable)
+    case .deciding, .suspended, .connecting, .requesting, .awaiting, .duplex, .responding, .flushing, .ended:
+      return bug(#function)
+    }
+  }
+
+  /// The provider answers with an error of its own, which the client gets in Edge's words.
+  mutating func answerRefused(_ error: ErrorCode) -> ExchangeActions {
+    switch state {
+    case .requesting, .awaiting:
+      state = .flushing
+      return ExchangeActions(.closeUpstream, .reply, error: error, cause: .upstreamError)
+    case .deciding, .suspended, .connecting, .duplex, .responding, .settling, .flushing, .ended: return bug(#function)
     }
   }
 
@@ -166,7 +226,8 @@ struct ExchangeMachine: BitwiseCopyable, Equatable {
     case .flushing:
       state = .ended
       return ExchangeActions(.finish)
-    case .deciding, .suspended, .connecting, .requesting, .awaiting, .duplex, .responding, .ended: return bug(#function)
+    case .deciding, .suspended, .connecting, .requesting, .awaiting, .duplex, .responding, .settling, .ended:
+      return bug(#function)
     }
   }
 
@@ -179,7 +240,7 @@ struct ExchangeMachine: BitwiseCopyable, Equatable {
     case .duplex, .responding:
       state = .ended
       return ExchangeActions(.closeUpstream, .cutDownstream, .finish, cause: .upstreamCut)
-    case .deciding, .suspended, .connecting, .flushing, .ended: return bug(#function)
+    case .deciding, .suspended, .connecting, .settling, .flushing, .ended: return bug(#function)
     }
   }
 
@@ -189,20 +250,24 @@ struct ExchangeMachine: BitwiseCopyable, Equatable {
     case .requesting, .awaiting:
       state = .connecting
       return ExchangeActions(.closeUpstream, .dial)
-    case .deciding, .suspended, .connecting, .duplex, .responding, .flushing, .ended: return bug(#function)
+    case .deciding, .suspended, .connecting, .duplex, .responding, .settling, .flushing, .ended: return bug(#function)
     }
   }
 
-  /// The client's body broke the framing rules (clientError) or passed the limit (refused).
+  /// The client's body broke the framing rules (clientError), passed the limit (refused) or found no room
+  /// (unavailable).
   mutating func requestBroken(_ error: ErrorCode, _ cause: EndCause) -> ExchangeActions {
     switch state {
+    case .suspended:
+      state = .flushing
+      return ExchangeActions(.reply, error: error, cause: cause)
     case .requesting:
       state = .flushing
       return ExchangeActions(.closeUpstream, .reply, error: error, cause: cause)
     case .duplex:
       state = .ended
       return ExchangeActions(.closeUpstream, .cutDownstream, .finish, cause: cause)
-    case .deciding, .suspended, .connecting, .awaiting, .responding, .flushing, .ended: return bug(#function)
+    case .deciding, .connecting, .awaiting, .responding, .settling, .flushing, .ended: return bug(#function)
     }
   }
 
@@ -212,7 +277,7 @@ struct ExchangeMachine: BitwiseCopyable, Equatable {
     case .connecting, .requesting, .awaiting, .duplex, .responding:
       state = .ended
       return ExchangeActions(.closeUpstream, .cutDownstream, .finish, cause: .clientLeft)
-    case .deciding, .suspended, .flushing:
+    case .deciding, .suspended, .settling, .flushing:
       state = .ended
       return ExchangeActions(.cutDownstream, .finish, cause: .clientLeft)
     case .ended: return bug(#function)
@@ -234,13 +299,16 @@ struct ExchangeMachine: BitwiseCopyable, Equatable {
     case (.duplex, .idle), (.responding, .idle):
       state = .ended
       return ExchangeActions(.closeUpstream, .cutDownstream, .finish, cause: .upstreamTimeout)
-    case (.flushing, .send):
+    case (.suspended, .body):
+      state = .flushing
+      return ExchangeActions(.reply, error: .requestTimeout, cause: .clientTimeout)
+    case (.flushing, .send), (.settling, .send):
       state = .ended
       return ExchangeActions(.cutDownstream, .finish, cause: .clientTimeout)
     // A timer that was set for what has happened meanwhile.
     case (.deciding, _), (.suspended, _), (.connecting, _), (.requesting, _), (.awaiting, _), (.duplex, .head),
       (.responding, _),
-      (.flushing, _):
+      (.settling, _), (.flushing, _):
       return .nothing
     case (.ended, _): return bug(#function)
     }
@@ -252,7 +320,7 @@ struct ExchangeMachine: BitwiseCopyable, Equatable {
     case .connecting, .requesting, .awaiting, .duplex, .responding:
       state = .ended
       return ExchangeActions(.closeUpstream, .cutDownstream, .finish, cause: cause)
-    case .deciding, .suspended, .flushing:
+    case .deciding, .suspended, .settling, .flushing:
       state = .ended
       return ExchangeActions(.cutDownstream, .finish, cause: cause)
     case .ended: return bug(#function)
@@ -264,7 +332,7 @@ struct ExchangeMachine: BitwiseCopyable, Equatable {
   private mutating func bug(_ event: StaticString) -> ExchangeActions {
     assertionFailure("an exchange in state \(state) was told \(event)")
     if state == .ended { return .nothing }
-    let hasClient = state != .deciding && state != .suspended && state != .flushing
+    let hasClient = state != .deciding && state != .suspended && state != .settling && state != .flushing
     state = .ended
     return ExchangeActions(hasClient ? .closeUpstream : .none, .cutDownstream, .finish, cause: .internalError)
   }

@@ -59,6 +59,9 @@ struct BodyReader: BitwiseCopyable, Equatable {
     }
   }
 
+  /// Content that is still to come, where its length was said in front of it.
+  var remainingBytes: UInt64? { state == .length ? remaining : nil }
+
   /// The body's length was said in front of it.
   var isCounted: Bool { state == .length }
 

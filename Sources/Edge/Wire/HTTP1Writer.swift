@@ -158,6 +158,40 @@ extension ByteWriter {
     }
   }
 
+  /// The head of a request to a provider of models. Of the client's fields only those pass that say which version of
+  /// the dialect it speaks; what policies set for services does not.
+  mutating func appendProviderRequest(
+    _ received: ReceivedHead, basePath: StaticBytes, path: StaticString, authority: StaticBytes,
+    keyField: (name: StaticString, prefix: StaticString), key: StaticBytes, contentBytes: Int, requestID: StaticBytes
+  ) {
+    append("POST ")
+    append(basePath)
+    append(path)
+    append(" HTTP/1.1\r\nhost: ")
+    append(authority)
+    append("\r\nuser-agent: edge/")
+    append(Version.text)
+    append("\r\naccept: application/json, text/event-stream\r\naccept-encoding: identity\r\n")
+    append("content-type: application/json\r\n")
+    for index in 0..<received.table.count {
+      let field = received.table.fields[index]
+      if field.isDropped || !received.isVersion(field) { continue }
+      append(field, of: received.bytes)
+    }
+    if key.count > 0 {
+      append(keyField.name)
+      append(": ")
+      append(keyField.prefix)
+      append(key)
+      appendLineEnd()
+    }
+    append("content-length: ")
+    append(decimal: UInt64(contentBytes))
+    append("\r\nx-request-id: ")
+    append(requestID)
+    append("\r\n\r\n")
+  }
+
   /// A service's response, for the client. `date` is added when the service gave none (RFC 9110 section 6.6.1).
   mutating func appendResponse(
     _ head: ResponseHead, _ received: ReceivedHead, framing: WrittenFraming, connection: WrittenConnection,

@@ -146,6 +146,17 @@ extension JSONDocument {
     isString(index, text.utf8Start, text.utf8CodeUnitCount)
   }
 
+  /// Whether a node is a string that says this, whatever the case of its letters; `text` is in lower case.
+  func isString(_ index: Int, folded text: StaticString) -> Bool {
+    if self[index].kind != .string { return false }
+    var matched = 0
+    for byte in JSONStringBytes(content: content(index)) {
+      if matched == text.utf8CodeUnitCount || text.utf8Start[matched] != foldCase(byte) { return false }
+      matched += 1
+    }
+    return matched == text.utf8CodeUnitCount
+  }
+
   /// Whether two strings say the same.
   func areSame(_ left: Int, _ right: Int) -> Bool {
     if self[left].flag {

@@ -6,7 +6,7 @@ import Testing
 private enum Event: Equatable, CustomStringConvertible {
   case forward, replied, refused, connected(Bool), connectFailed(Bool), requestEnded, responseBegan, responseEnded(Bool)
   case flushed, upstreamFailed, wentStale, requestBroken(ErrorCode), clientLeft, timedOut(ExchangeTimer)
-  case stopped(EndCause), suspended, resumed
+  case stopped(EndCause), suspended, resumed, answerEnded(Bool), settled, settleFailed(Bool), answerRefused
 
   static let all: [Event] =
     [
@@ -14,6 +14,7 @@ private enum Event: Equatable, CustomStringConvertible {
       .connectFailed(false),
       .requestEnded, .responseBegan, .responseEnded(false), .responseEnded(true), .flushed, .upstreamFailed, .wentStale,
       .requestBroken(.invalidRequest), .requestBroken(.messageTooLarge), .clientLeft,
+      .answerEnded(false), .answerEnded(true), .settled, .settleFailed(false), .settleFailed(true), .answerRefused,
     ] + ExchangeTimer.allCases.map { .timedOut($0) } + [.stopped(.drain), .stopped(.cancelled)]
 
   func tell(_ machine: inout ExchangeMachine) -> ExchangeActions {
@@ -36,6 +37,10 @@ private enum Event: Equatable, CustomStringConvertible {
     case .clientLeft: machine.clientLeft()
     case .timedOut(let timer): machine.timedOut(timer)
     case .stopped(let cause): machine.stopped(cause)
+    case .answerEnded(let isReusable): machine.answerEnded(reusable: isReusable)
+    case .settled: machine.settled()
+    case .settleFailed(let hasBegun): machine.settleFailed(hasBegun: hasBegun)
+    case .answerRefused: machine.answerRefused(.rateLimitExceeded)
     }
   }
 
@@ -58,6 +63,10 @@ private enum Event: Equatable, CustomStringConvertible {
     case .wentStale: "wentStale"
     case .clientLeft: "clientLeft"
     case .stopped(let cause): "stopped(\(cause))"
+    case .answerEnded(let isReusable): "answerEnded(\(isReusable))"
+    case .settled: "settled"
+    case .settleFailed(let hasBegun): "settleFailed(\(hasBegun))"
+    case .answerRefused: "answerRefused"
     }
   }
 }
@@ -74,7 +83,7 @@ private enum Outcome {
 /// The whole table: per event one outcome per state.
 private enum MachineTable {
   /// In the order of `ExchangeState`: deciding, suspended, connecting, requesting, awaiting, duplex, responding,
-  /// flushing, ended.
+  /// settling, flushing, ended.
   static func row(_ event: Event) -> [Outcome] {
     switch event {
     case .suspended: only(.deciding, .to(.suspended))
@@ -86,30 +95,53 @@ private enum MachineTable {
     case .connectFailed(true): only(.connecting, .to(.connecting, ExchangeActions(.closeUpstream, .dial)))
     case .connectFailed(false): only(.connecting, fail(.serviceUnavailable, .unavailable))
     case .requestEnded:
-      [.bug, .bug, .bug, .to(.awaiting), .bug, .to(.responding), .bug, .bug, .bug]
+      [.bug, .bug, .bug, .to(.awaiting), .bug, .to(.responding), .bug, .bug, .bug, .bug]
     case .responseBegan:
-      [.bug, .bug, .bug, .to(.duplex), .to(.responding), .bug, .bug, .bug, .bug]
+      [.bug, .bug, .bug, .to(.duplex), .to(.responding), .bug, .bug, .bug, .bug, .bug]
     case .responseEnded(let isReusable):
       [
         .bug, .bug, .bug, .bug, .bug, .to(.flushing, ExchangeActions(.closeUpstream, cause: .completed)),
         .to(.flushing, ExchangeActions(isReusable ? .releaseUpstream : .closeUpstream, cause: .completed)), .bug, .bug,
+        .bug,
       ]
     case .flushed: only(.flushing, .to(.ended, ExchangeActions(.finish)))
     case .upstreamFailed:
       [
         .bug, .bug, .bug, fail(.providerError, .upstreamError), fail(.providerError, .upstreamError), cut(.upstreamCut),
-        cut(.upstreamCut), .bug, .bug,
+        cut(.upstreamCut), .bug, .bug, .bug,
       ]
     case .wentStale:
       [
         .bug, .bug, .bug, .to(.connecting, ExchangeActions(.closeUpstream, .dial)),
-        .to(.connecting, ExchangeActions(.closeUpstream, .dial)), .bug, .bug, .bug, .bug,
+        .to(.connecting, ExchangeActions(.closeUpstream, .dial)), .bug, .bug, .bug, .bug, .bug,
       ]
     case .requestBroken(let error):
       // A body over the limit is refused; one that breaks the framing is the client's error.
       error == .messageTooLarge
-        ? [.bug, .bug, .bug, fail(error, .refused), .bug, cut(.refused), .bug, .bug, .bug]
-        : [.bug, .bug, .bug, fail(error, .clientError), .bug, cut(.clientError), .bug, .bug, .bug]
+        ? [
+          .bug, answer(error, .refused), .bug, fail(error, .refused), .bug, cut(.refused), .bug, .bug, .bug, .bug,
+        ]
+        : [
+          .bug, answer(error, .clientError), .bug, fail(error, .clientError), .bug, cut(.clientError), .bug, .bug, .bug,
+          .bug,
+        ]
+    case .answerEnded(let isReusable):
+      [
+        .bug, .bug, .bug, .to(.settling, ExchangeActions(.closeUpstream)),
+        .to(.settling, ExchangeActions(isReusable ? .releaseUpstream : .closeUpstream)),
+        .to(.settling, ExchangeActions(.closeUpstream)),
+        .to(.settling, ExchangeActions(isReusable ? .releaseUpstream : .closeUpstream)), .bug, .bug, .bug,
+      ]
+    case .settled: only(.settling, .to(.flushing, ExchangeActions(cause: .completed)))
+    case .settleFailed(true):
+      only(.settling, .to(.ended, ExchangeActions(.cutDownstream, .finish, cause: .unavailable)))
+    case .settleFailed(false): only(.settling, answer(.serviceUnavailable, .unavailable))
+    case .answerRefused:
+      [
+        .bug, .bug, .bug, fail(.rateLimitExceeded, .upstreamError), fail(.rateLimitExceeded, .upstreamError), .bug,
+        .bug,
+        .bug, .bug, .bug,
+      ]
     case .clientLeft: everywhere(.clientLeft)
     case .stopped(let cause): everywhere(cause)
     case .timedOut(let timer): timeouts(timer)
@@ -117,24 +149,29 @@ private enum MachineTable {
   }
 
   private static func timeouts(_ timer: ExchangeTimer) -> [Outcome] {
-    let (early, stays) = ([Outcome.to(.deciding), .to(.suspended), .to(.connecting)], Outcome.to(.flushing))
+    let suspended = timer == .body ? answer(.requestTimeout, .clientTimeout) : .to(.suspended)
+    let early = [Outcome.to(.deciding), suspended, .to(.connecting)]
+    let stays = Outcome.to(.flushing)
+    let late = Outcome.to(.ended, ExchangeActions(.cutDownstream, .finish, cause: .clientTimeout))
     switch timer {
     case .body:
       return early + [
-        fail(.requestTimeout, .clientTimeout), .to(.awaiting), cut(.clientTimeout), .to(.responding), stays, .bug,
+        fail(.requestTimeout, .clientTimeout), .to(.awaiting), cut(.clientTimeout), .to(.responding), .to(.settling),
+        stays, .bug,
       ]
     case .send:
       return early + [
-        cut(.clientTimeout), .to(.awaiting), cut(.clientTimeout), cut(.clientTimeout),
-        .to(.ended, ExchangeActions(.cutDownstream, .finish, cause: .clientTimeout)), .bug,
+        cut(.clientTimeout), .to(.awaiting), cut(.clientTimeout), cut(.clientTimeout), late, late, .bug,
       ]
     case .head:
       return early + [
-        fail(.timeout, .upstreamTimeout), fail(.timeout, .upstreamTimeout), .to(.duplex), .to(.responding), stays, .bug,
+        fail(.timeout, .upstreamTimeout), fail(.timeout, .upstreamTimeout), .to(.duplex), .to(.responding),
+        .to(.settling),
+        stays, .bug,
       ]
     case .idle:
       return early + [
-        .to(.requesting), .to(.awaiting), cut(.upstreamTimeout), cut(.upstreamTimeout), stays, .bug,
+        .to(.requesting), .to(.awaiting), cut(.upstreamTimeout), cut(.upstreamTimeout), .to(.settling), stays, .bug,
       ]
     }
   }
@@ -148,6 +185,11 @@ private enum MachineTable {
     .to(.flushing, ExchangeActions(.closeUpstream, .reply, error: error, cause: cause))
   }
 
+  /// Nothing was sent anywhere, or it is over there.
+  private static func answer(_ error: ErrorCode, _ cause: EndCause) -> Outcome {
+    .to(.flushing, ExchangeActions(.reply, error: error, cause: cause))
+  }
+
   /// The response has begun: nothing but a cut can tell the client.
   private static func cut(_ cause: EndCause) -> Outcome {
     .to(.ended, ExchangeActions(.closeUpstream, .cutDownstream, .finish, cause: cause))
@@ -155,7 +197,8 @@ private enum MachineTable {
 
   private static func everywhere(_ cause: EndCause) -> [Outcome] {
     let withoutClient = Outcome.to(.ended, ExchangeActions(.cutDownstream, .finish, cause: cause))
-    return [withoutClient, withoutClient] + [Outcome](repeating: cut(cause), count: 5) + [withoutClient, .bug]
+    return [withoutClient, withoutClient] + [Outcome](repeating: cut(cause), count: 5)
+      + [withoutClient, withoutClient, .bug]
   }
 }
 
@@ -163,7 +206,7 @@ struct ExchangeMachineTests {
   @Test func theTableIsWhole() {
     #expect(
       ExchangeState.allCases == [
-        .deciding, .suspended, .connecting, .requesting, .awaiting, .duplex, .responding, .flushing, .ended,
+        .deciding, .suspended, .connecting, .requesting, .awaiting, .duplex, .responding, .settling, .flushing, .ended,
       ])
     for event in Event.all {
       #expect(MachineTable.row(event).count == ExchangeState.allCases.count, "\(event)")

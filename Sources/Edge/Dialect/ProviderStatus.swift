@@ -1,0 +1,31 @@
+// What becomes of a provider's HTTP status: the same for all dialects.
+// Called by the driver when the head of a provider's answer is there.
+
+/// What the status of a provider's answer means for the client.
+enum ProviderStatus: BitwiseCopyable, Equatable {
+  /// It is an answer, and passes.
+  case answers
+  /// The request is at fault; what the provider says about it passes, and costs nothing.
+  case refuses
+  /// The client gets this error in place of what the provider says, which is about Edge's own account or about the
+  /// provider.
+  case fails(ErrorCode)
+
+  init(status: UInt16) {
+    switch status {
+    case 200...299: self = .answers
+    case 400, 413, 422: self = .refuses
+    case 404: self = .fails(.modelNotFound)
+    case 429: self = .fails(.rateLimitExceeded)
+    default: self = .fails(.providerError)
+    }
+  }
+
+  /// The provider's own head and body go to the client.
+  var passes: Bool {
+    switch self {
+    case .answers, .refuses: true
+    case .fails: false
+    }
+  }
+}
