@@ -40,12 +40,20 @@ struct ConfigDiff: Equatable {
   }
 
   private mutating func compareTrust(_ old: Snapshot, _ new: Snapshot) {
-    let before = Dictionary(old.services.map { ($0.name, $0.trust) }, uniquingKeysWith: { first, _ in first })
-    for service in new.services {
+    compareTrust(RootSection.services, old.services, new.services, old.trustFiles, new.trustFiles)
+    let (before, after) = (old.providers.map(\.service), new.providers.map(\.service))
+    compareTrust(RootSection.providers, before, after, old.trustFiles, new.trustFiles)
+  }
+
+  private mutating func compareTrust(
+    _ row: SchemaRow, _ old: [Service], _ new: [Service], _ oldFiles: [TrustFile], _ newFiles: [TrustFile]
+  ) {
+    let before = Dictionary(old.map { ($0.name, $0.trust) }, uniquingKeysWith: { first, _ in first })
+    for service in new {
       guard let left = before[service.name] ?? nil, let right = service.trust,
-        old.trustFiles[left].contentHash != new.trustFiles[right].contentHash
+        oldFiles[left].contentHash != newFiles[right].contentHash
       else { continue }
-      let path = "services.\(service.name).tls.ca_file"
+      let path = "\(row.key).\(service.name).\(ServiceSection.tls.key).\(ServiceSection.caFile.key)"
       if !changed.contains(path) { changed.append(path) }
     }
   }

@@ -1,6 +1,7 @@
 // Checks that need more than one key: references, addresses, development mode.
 //
-// Owns: every such rule but those about routes among each other (RouteChecks.swift).
+// Owns: every such rule but those about routes among each other (RouteChecks.swift), about what guards a route
+// (GuardChecks.swift) and about providers and models (ModelChecks.swift).
 // Called by: the loader, after merging and defaults, when every file could be parsed.
 // Never: concludes anything from a value that was wrong or is a placeholder.
 
@@ -11,16 +12,21 @@ struct CrossChecks {
   private(set) var diagnoses: DiagnosisList
 
   /// Runs every check and returns the findings added to `diagnoses`.
-  static func run(_ root: SectionFields, dev: Bool, diagnoses: DiagnosisList) -> DiagnosisList {
+  static func run(_ root: SectionFields, dev: Bool, mode: String?, diagnoses: DiagnosisList) -> DiagnosisList {
     var checks = CrossChecks(root: root, dev: dev, diagnoses: diagnoses)
     checks.addresses()
     checks.targets()
     checks.references()
-    checks.permissions()
-    checks.encryption()
+    checks.encryption(RootSection.services, .service)
+    checks.encryption(RootSection.providers, .provider)
+    checks.durability(mode)
+    GuardChecks.run(root, into: &checks.diagnoses)
+    ModelChecks.run(root, dev: dev, into: &checks.diagnoses)
     RouteChecks.run(root, into: &checks.diagnoses)
     // Beside errors, these would mostly be their consequences.
-    if !checks.diagnoses.hasErrors { checks.unused() }
+    if checks.diagnoses.hasErrors { return checks.diagnoses }
+    checks.unused()
+    ModelChecks.remark(root, dev: dev, into: &checks.diagnoses)
     return checks.diagnoses
   }
 
@@ -72,35 +78,24 @@ struct CrossChecks {
   /// Exactly one target per route.
   private mutating func targets() {
     for entry in entries(RootSection.routes) where !entry.fields.section.rows.isEmpty {
-      let keys = [RouteSection.service, RouteSection.builtin, RouteSection.handler].map(\.key)
+      let keys = RouteSection.targets.map(\.0.key)
       let written = keys.filter { entry.fields.keyPlaces[$0] != nil }
       let places = written.compactMap { entry.fields.keyPlaces[$0] }
       if let first = places.first {
         guard let last = places.last, places.count > 1 else { continue }
         diagnoses.error(
-          last, "the route '\(entry.name)' has \(places.count == 2 ? "two" : "three") targets",
+          last, "the route '\(entry.name)' has \(CrossChecks.counts[places.count]) targets",
           hint: "keep \(ConfigText.choices(written.map { "'\($0)'" }))",
           related: [Diagnosis.Related(place: first, message: "the other one is here")])
       } else if entry.fields.suspects.isDisjoint(with: keys) {
         diagnoses.error(
           entry.fields.place, "the route '\(entry.name)' leads nowhere",
-          hint: "add \(ConfigText.choices(keys.map { "'\($0): NAME'" }))")
+          hint: "add \(ConfigText.choices(RouteSection.targets.map { "'\($0.0.key): \($0.1)'" }))")
       }
     }
   }
 
-  /// A permission that nothing checks: whoever wrote it believes the route to be guarded.
-  private mutating func permissions() {
-    for entry in entries(RootSection.routes) {
-      guard let place = entry.fields.keyPlaces[RouteSection.permission.key],
-        case .list(let members) = entry.fields[RouteSection.policies]?.value, members.isEmpty,
-        entry.fields.suspects.isDisjoint(with: [RouteSection.policies.key])
-      else { continue }
-      diagnoses.error(
-        place, "'permission' has no effect: the route '\(entry.name)' has no 'policies' that see to it",
-        hint: "add 'policies', or remove 'permission'")
-    }
-  }
+  private static let counts = ["no", "one", "two", "three", "four"]
 
   /// Names that must exist.
   private mutating func references() {
@@ -110,6 +105,7 @@ struct CrossChecks {
     let knownServices = Set(services)
     let knownPolicies = Set(policies)
     let knownListeners = Set(listeners)
+    let isClosed = !listeners.isEmpty && ListenerSection.open(entries(RootSection.listeners)).isEmpty
     for entry in entries(RootSection.routes) {
       if let setting = entry.fields[RouteSection.service], !isKnown(setting, knownServices) {
         report(setting, .service, among: services)
@@ -123,7 +119,33 @@ struct CrossChecks {
       for member in members(entry, RouteSection.listeners) where !isKnown(member, knownListeners) {
         report(member, .listener, among: listeners)
       }
+      if isClosed, entry.fields[RouteSection.listeners] == nil, !entry.fields.section.rows.isEmpty,
+        entry.fields.suspects.isDisjoint(with: [RouteSection.listeners.key])
+      {
+        diagnoses.error(
+          entry.fields.place,
+          "the route '\(entry.name)' is reached nowhere: every listener has 'only_named', and it names none",
+          hint: "add 'listeners'")
+      }
     }
+    let providers = entries(RootSection.providers).map(\.name)
+    let knownProviders = Set(providers)
+    for entry in entries(RootSection.models) {
+      for member in members(entry, ModelSection.providers) where !isKnown(member, knownProviders) {
+        report(member, .provider, among: providers)
+      }
+    }
+  }
+
+  /// What production must not forget.
+  private mutating func durability(_ mode: String?) {
+    guard mode == "production", case .section(let stores) = root[RootSection.stores]?.value,
+      let setting = stores[StoresSection.ledger], setting.value == .text(LedgerStore.memory.rawValue),
+      !setting.isPlaceholder, let place = setting.place
+    else { return }
+    diagnoses.error(
+      place, "\(EnvironmentTable.mode)=production forbids a ledger in memory: a restart would forget all credits",
+      hint: "write 'ledger: \(LedgerStore.sqlite.rawValue)'")
   }
 
   private func members(_ entry: NamedFields, _ row: SchemaRow) -> [Setting] {
@@ -131,8 +153,8 @@ struct CrossChecks {
   }
 
   /// A `tls` section that nothing would use: whoever wrote it believes the connections to be verified.
-  private mutating func encryption() {
-    for entry in entries(RootSection.services) {
+  private mutating func encryption(_ row: SchemaRow, _ kind: NamedKind) {
+    for entry in entries(row) {
       guard let place = entry.fields.keyPlaces[ServiceSection.tls.key],
         case .list(let members) = entry.fields[ServiceSection.endpoints]?.value
       else { continue }
@@ -145,7 +167,7 @@ struct CrossChecks {
       }
       if !isPlain { continue }
       diagnoses.error(
-        place, "'tls' has no meaning here: no endpoint of the service '\(entry.name)' is https",
+        place, "'tls' has no meaning here: no endpoint of the \(kind.rawValue) '\(entry.name)' is https",
         hint: "write https:// in 'endpoints', or remove 'tls'")
     }
   }
@@ -173,13 +195,18 @@ struct CrossChecks {
     }
     var used: Set<String> = []
     var usedPolicies: Set<String> = []
+    var namedListeners: Set<String> = []
     for route in routes {
       if case .text(let name) = route.fields[RouteSection.service]?.value { used.insert(name) }
       if case .text(let name) = route.fields[RouteSection.handler]?.value { usedPolicies.insert(name) }
       for member in members(route, RouteSection.policies) {
         if case .text(let name) = member.value { usedPolicies.insert(name) }
       }
+      for member in members(route, RouteSection.listeners) {
+        if case .text(let name) = member.value { namedListeners.insert(name) }
+      }
     }
+    unnamed(namedListeners)
     for entry in entries(RootSection.policies) where !usedPolicies.contains(entry.name) {
       diagnoses.warning(entry.fields.place, "no route uses the policy '\(entry.name)'")
     }
@@ -193,12 +220,24 @@ struct CrossChecks {
       if !used.contains(entry.name), !hasScripts {
         diagnoses.warning(entry.fields.place, "no route leads to the service '\(entry.name)'")
       }
-      guard case .list(let members) = entry.fields[ServiceSection.endpoints]?.value else { continue }
-      for member in members {
+    }
+    // Providers have the same key.
+    for entry in entries(RootSection.services) + entries(RootSection.providers) {
+      for member in members(entry, ServiceSection.endpoints) {
         guard case .endpoint(let endpoint) = member.value, bound.contains(endpoint.address), let place = member.place
         else { continue }
         diagnoses.warning(place, "this endpoint is a listener of Edge itself: requests would go in a circle")
       }
+    }
+  }
+
+  /// Listeners where nothing is reached.
+  private mutating func unnamed(_ named: Set<String>) {
+    let open = Set(ListenerSection.open(entries(RootSection.listeners)))
+    for entry in entries(RootSection.listeners) where !open.contains(entry.name) && !named.contains(entry.name) {
+      diagnoses.warning(
+        entry.fields.place,
+        "nothing is reached on the listener '\(entry.name)': it has 'only_named', and no route names it")
     }
   }
 }

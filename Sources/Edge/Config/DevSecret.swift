@@ -36,7 +36,7 @@ enum DevSecret {
 
   /// Makes the secret of a folder. Of several processes that make one at once, all get the same.
   static func make(in folder: String) throws(FileFault) -> SecretText {
-    try makeFolder(folder)
+    try StateFolder.make(folder)
     let path = FilePath.join(folder, name)
     let fresh = "\(path).\(getpid())"
     unlink(fresh)
@@ -67,16 +67,6 @@ enum DevSecret {
     guard count >= 0 else { return FileFault(errno: errno) }
     guard count == bytes.count else { return FileFault("it could not be written whole") }
     return fsync(descriptor) == 0 ? nil : FileFault(errno: errno)
-  }
-
-  /// Makes a folder and those above it, for the owner only.
-  private static func makeFolder(_ path: String) throws(FileFault) {
-    var made = ""
-    for part in path.split(separator: "/", omittingEmptySubsequences: false) {
-      made += made.isEmpty && !path.hasPrefix("/") ? String(part) : "/\(part)"
-      if part.isEmpty { continue }
-      guard mkdir(made, 0o700) == 0 || errno == EEXIST || errno == EISDIR else { throw FileFault(errno: errno) }
-    }
   }
 
   private static func octal(_ mode: mode_t) -> String { String(mode, radix: 8) }

@@ -20,12 +20,13 @@ enum EnvironmentTable {
   static let refused = [
     RefusedVariable(name: "REDIS_URL", use: "Redis", instead: "unset it: state is kept in memory"),
     RefusedVariable(
-      name: "DATABASE_URL", use: "a database", instead: "unset it: nothing is stored in a database yet"),
+      name: "DATABASE_URL", use: "a database", instead: "unset it: credits are kept in a file in server.var"),
     RefusedVariable(
       name: "AUTH_SERVICE_URL", use: "an authentication service",
       instead: "unset it: tokens are verified with JWT_SECRET"),
     RefusedVariable(
-      name: "CREDIT_SERVICE_URL", use: "a credit service", instead: "unset it: no credits are counted yet"),
+      name: "CREDIT_SERVICE_URL", use: "a credit service",
+      instead: "unset it: credits are kept in the embedded ledger"),
   ]
 
   /// The variable that says where Edge runs.

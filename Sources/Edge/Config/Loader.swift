@@ -20,15 +20,19 @@ struct LoadOptions: Sendable {
   /// Whether `--dev` may make the secret of development. Where it may not and there is none, the snapshot has one that
   /// is kept nowhere: it is for checking only.
   var mayWrite: Bool
+  /// Where the demo provider listens; a load for checking needs none. Means nothing without `dev`.
+  var demo: HostPort?
 
   /// Options; by default an empty environment and nothing special.
   init(
-    environment: [String: String] = [:], dev: Bool = false, placeholders: Bool = false, mayWrite: Bool = false
+    environment: [String: String] = [:], dev: Bool = false, placeholders: Bool = false, mayWrite: Bool = false,
+    demo: HostPort? = nil
   ) {
     self.environment = environment
     self.dev = dev
     self.placeholders = placeholders
     self.mayWrite = mayWrite
+    self.demo = demo
   }
 }
 
@@ -66,6 +70,8 @@ struct Loader {
   static let fileBytesMax = 1 << 20
   /// Most included files.
   static let filesMax = 256
+  /// Where nothing listens: stands for the demo provider in a load for checking.
+  private static let noDemo = HostPort(host: "127.0.0.1", port: 1)
 
   private let mainPath: String
   private let folder: String
@@ -102,15 +108,21 @@ struct Loader {
     if isComplete {
       root.fill(&references, into: &diagnoses)
       addStandardRoles(to: &root)
-      diagnoses = CrossChecks.run(root, dev: options.dev, diagnoses: diagnoses)
-      trust.read(&root, into: &diagnoses)
+      if options.dev, case .section(var credits) = root[RootSection.credits]?.value {
+        CreditsSection.develop(&credits)
+        root.settings[RootSection.credits.key]?.value = .section(credits)
+      }
+      let mode = references.variables.nonEmpty(EnvironmentTable.mode)
+      diagnoses = CrossChecks.run(root, dev: options.dev, mode: mode, diagnoses: diagnoses)
+      trust.read(&root, dev: options.dev, into: &diagnoses)
       scripts.read(root, into: &diagnoses)
       completeSecret(of: &root)
     }
     guard !diagnoses.hasErrors else { return outcome(nil, nil) }
     do {
       let snapshot = try RootSection.decode(
-        root, folder: folder, trust: trust, scripts: scripts, contentHash: contentHash)
+        root, folder: folder, demo: options.dev ? options.demo ?? Loader.noDemo : nil, trust: trust, scripts: scripts,
+        contentHash: contentHash)
       return outcome(snapshot, root)
     } catch {
       let message = "'\(error.path)' was accepted but is no \(error.wanted); this is a defect of Edge"

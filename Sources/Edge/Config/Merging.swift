@@ -90,10 +90,12 @@ extension SectionFields {
   ) -> Setting? {
     switch row.fallback {
     case .absent: return nil
-    case .required:
+    case .required, .requiredSince:
       if suspects.contains(row.key) { return nil }
+      var message = path.isEmpty ? "the key '\(row.key)' is missing" : "'\(path)' has no '\(row.key)'"
+      if case .requiredSince(let reason) = row.fallback { message += ": \(reason)" }
       diagnoses.error(
-        place, path.isEmpty ? "the key '\(row.key)' is missing" : "'\(path)' has no '\(row.key)'",
+        place, message,
         hint: "expected \(row.type.expectation)")
       return nil
     case .empty:

@@ -35,7 +35,7 @@ enum ReferencePrinter {
     for row in section.rows {
       let inner = path.isEmpty ? row.key : "\(path).\(row.key)"
       switch row.type {
-      case .section(let section): page(section, path: inner, into: &text)
+      case .section(let section), .either(_, let section): page(section, path: inner, into: &text)
       case .named(let section, _, _): page(section, path: "\(inner).NAME", into: &text)
       default: break
       }
@@ -44,7 +44,7 @@ enum ReferencePrinter {
 
   private static func fallback(_ row: SchemaRow) -> String {
     switch row.fallback {
-    case .required: "required"
+    case .required, .requiredSince: "required"
     case .absent: "none"
     case .empty:
       switch row.type {

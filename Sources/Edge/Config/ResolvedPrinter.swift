@@ -79,6 +79,7 @@ struct ResolvedPrinter {
       switch type {
       case .duration: return QuantityUnit.duration.text(value)
       case .size: return QuantityUnit.size.text(value)
+      case .decimal(let places, _), .either(.decimal(let places, _), _): return DecimalValue.text(value, places: places)
       default: return String(value)
       }
     case .text(let text), .word(let text): return quoted(text)
@@ -87,7 +88,8 @@ struct ResolvedPrinter {
     case .block(let block): return quoted(block.text)
     case .host(let host): return quoted(host.text)
     case .pattern(let pattern): return quoted(pattern.text)
-    case .secret: return quoted(SecretText.mask)
+    // That there is none is no secret.
+    case .secret(let secret): return secret.bytes.isEmpty ? "\"\"" : quoted(SecretText.mask)
     case .tree, .list, .section, .named: return "null"
     }
   }

@@ -19,6 +19,14 @@ enum RootSection {
   static let services = SchemaRow(
     "services", .named(ServiceSection.schema, .service, count: 0...4_096), .empty, .live,
     "Platform services that Edge forwards to, by name.")
+  static let providers = SchemaRow(
+    "providers", .named(ProviderSection.schema, .provider, count: 0...256), .empty, .live,
+    "Who offers models, by name.")
+  static let models = SchemaRow(
+    "models", .named(ModelSection.schema, .model, count: 0...4_096), .empty, .live,
+    "What clients may ask for, by the name that they use.")
+  static let credits = SchemaRow("credits", .section(CreditsSection.schema), .empty, .live, CreditsSection.schema.doc)
+  static let stores = SchemaRow("stores", .section(StoresSection.schema), .empty, .live, StoresSection.schema.doc)
   static let routes = SchemaRow(
     "routes", .named(RouteSection.schema, .route, count: 0...65_536), .empty, .live,
     "Which requests go where, by name. The more specific route wins: a literal segment over :name over *, an exact "
@@ -36,20 +44,24 @@ enum RootSection {
   static let schema = SchemaSection(
     "edge", "Configuration of Edge.",
     [
-      version, include, server, limits, listeners, auth, roles, services, policies, routes, log,
+      version, include, server, limits, listeners, stores, auth, roles, credits, services, providers, models, policies,
+      routes, log,
     ])
 
-  /// The snapshot of a tree that has passed every check; `folder` is the folder of the main file.
+  /// The snapshot of a tree that has passed every check; `folder` is the folder of the main file, `demo` is where the
+  /// demo provider listens, which there is under `--dev` only.
   static func decode(
-    _ fields: SectionFields, folder: String, trust: TrustReader, scripts: ScriptReader, contentHash: UInt64
+    _ fields: SectionFields, folder: String, demo: HostPort?, trust: TrustReader, scripts: ScriptReader,
+    contentHash: UInt64
   ) throws(SchemaDefect) -> Snapshot {
     let limits = try LimitsSection.decode(try fields.section(limits))
     var listenerList: [Listener] = []
     for entry in try fields.named(listeners) { listenerList.append(try ListenerSection.decode(entry)) }
     var serviceList: [Service] = []
     for entry in try fields.named(services) {
-      serviceList.append(try ServiceSection.decode(entry, trust: trust.indices[entry.name]))
+      serviceList.append(try ServiceSection.decode(entry, trust: trust.services[entry.name]))
     }
+    let (providerList, modelList) = try decodeModels(fields, demo: demo, trust: trust)
     var roleList: [Role] = []
     for entry in try fields.named(roles) { roleList.append(try RoleSection.decode(entry)) }
     var policyList: [PolicySettings] = []
@@ -58,8 +70,11 @@ enum RootSection {
       guard let script = scripts.indices[entry.name] else { continue }
       policyList.append(try PolicySection.decode(entry, script: script))
     }
+    let open = Set(ListenerSection.open(try fields.named(listeners)))
     let names = RouteNames(
-      listeners: indices(listenerList.map(\.name)), services: indices(serviceList.map(\.name)),
+      listeners: indices(listenerList.map(\.name)),
+      openListeners: listenerList.indices.filter { open.contains(listenerList[$0].name) },
+      services: indices(serviceList.map(\.name)),
       policies: indices(policyList.map(\.name)))
     var routeList: [Route] = []
     for entry in try fields.named(routes) where !RouteSection.isOpen(entry, names: names) {
@@ -69,8 +84,38 @@ enum RootSection {
       server: try ServerSection.decode(try fields.section(server), folder: folder), limits: limits,
       listeners: listenerList, services: serviceList, routes: routeList,
       log: try LogSection.decode(try fields.section(log)), auth: try AuthSection.decode(try fields.section(auth)),
-      roles: roleList, policies: policyList, scripts: scripts.files, trustFiles: trust.files,
-      contentHash: contentHash)
+      roles: roleList, policies: policyList, scripts: scripts.files, providers: providerList, models: modelList,
+      credits: try CreditsSection.decode(try fields.section(credits)),
+      stores: try StoresSection.decode(try fields.section(stores)), trustFiles: trust.files, contentHash: contentHash)
+  }
+
+  /// What can be done with each provider of a tree, by name.
+  static func providerStates(of fields: SectionFields, dev: Bool) -> [String: ProviderState] {
+    guard case .named(let entries) = fields[providers]?.value else { return [:] }
+    let pairs = entries.map { ($0.name, ProviderSection.state(of: $0.fields, dev: dev)) }
+    return Dictionary(pairs, uniquingKeysWith: { first, _ in first })
+  }
+
+  /// Providers that can be used, and the models that are there.
+  private static func decodeModels(
+    _ fields: SectionFields, demo: HostPort?, trust: TrustReader
+  ) throws(SchemaDefect) -> ([Provider], [Model]) {
+    let states = providerStates(of: fields, dev: demo != nil)
+    var providerList: [Provider] = []
+    for entry in try fields.named(providers) {
+      switch states[entry.name] {
+      case .usable:
+        providerList.append(try ProviderSection.decode(entry, trust: trust.providers[entry.name], demo: nil))
+      case .demo: providerList.append(try ProviderSection.decode(entry, trust: nil, demo: demo))
+      case .disabled, .leftOut, nil: continue
+      }
+    }
+    let known = indices(providerList.map(\.name))
+    var modelList: [Model] = []
+    for entry in try fields.named(models) where !ModelSection.isLeftOut(entry, states) {
+      modelList.append(try ModelSection.decode(entry, usable: providerList, indices: known))
+    }
+    return (providerList, modelList)
   }
 
   private static func indices(_ names: [String]) -> [String: Int] {

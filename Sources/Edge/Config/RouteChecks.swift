@@ -33,7 +33,7 @@ enum RouteChecks {
     var owners: [Match: Owner] = [:]
     for route in routes {
       var told: Set<String> = []
-      guard let matches = matches(of: route, listeners: listeners.map(\.name)) else { continue }
+      guard let matches = matches(of: route, listeners: ListenerSection.open(listeners)) else { continue }
       for (match, path, place) in matches {
         guard let first = owners[match] else {
           owners[match] = Owner(name: route.name, place: place, path: path)
@@ -57,12 +57,12 @@ enum RouteChecks {
   }
 
   /// Every combination of a route with the place of its path; nil when a value is wrong or stands in for another.
-  private static func matches(of route: NamedFields, listeners all: [String]) -> [(Match, PathPattern, SourcePlace)]? {
+  private static func matches(of route: NamedFields, listeners open: [String]) -> [(Match, PathPattern, SourcePlace)]? {
     guard let paths = members(route.fields[RouteSection.path]), let hosts = members(route.fields[RouteSection.host]),
       let methods = members(route.fields[RouteSection.methods]),
       let listeners = members(route.fields[RouteSection.listeners])
     else { return nil }
-    let listenerNames = listeners.isEmpty ? all : listeners.compactMap { text(of: $0.value) }
+    let listenerNames = listeners.isEmpty ? open : listeners.compactMap { text(of: $0.value) }
     let hostPatterns: [HostPattern?] =
       hosts.isEmpty ? [nil] : hosts.compactMap { if case .host(let host) = $0.value { host } else { nil } }
     let methodNames: [String?] = methods.isEmpty ? [nil] : methods.compactMap { text(of: $0.value) }

@@ -38,7 +38,7 @@ enum SchemaPrinter {
   private static func collect(_ section: SchemaSection, into sections: inout [SchemaSection]) {
     for row in section.rows {
       switch row.type {
-      case .section(let inner), .named(let inner, _, _):
+      case .section(let inner), .named(let inner, _, _), .either(_, let inner):
         if !sections.contains(where: { $0.name == inner.name }) { sections.append(inner) }
         collect(inner, into: &sections)
       default: break
@@ -52,7 +52,7 @@ enum SchemaPrinter {
       ("type", .array([.string("object"), .string("null")])),
       ("additionalProperties", .boolean(false)),
     ]
-    let needed = section.rows.filter { if case .required = $0.fallback { true } else { false } }
+    let needed = section.rows.filter(SchemaSection.isNeeded)
     if required, !needed.isEmpty { pairs.append(("required", .array(needed.map { .string($0.key) }))) }
     pairs.append(("properties", .object(section.rows.map { ($0.key, property($0)) })))
     return .object(pairs)
@@ -62,7 +62,7 @@ enum SchemaPrinter {
     var pairs: [(key: String, value: JSONText)] = []
     var text = row.doc
     switch row.fallback {
-    case .required, .absent, .empty: break
+    case .required, .requiredSince, .absent, .empty: break
     case .literal(let value): pairs.append(("default", literal(value, of: row.type)))
     case .environment(let name, _, let otherwise):
       text += " The variable \(name) changes the default."
@@ -82,6 +82,10 @@ enum SchemaPrinter {
     case .integer(let value):
       switch type {
       case .integer, .integerOr: return .integer(value)
+      case .decimal(let places, _):
+        // Whole ones only: an editor may read others as floating point, and they are shown as text.
+        let scale = DecimalValue.units(1, places: places)
+        return value % scale == 0 ? .integer(value / scale) : .string(text)
       default: return .string(text)
       }
     default: return .string(text)
@@ -100,6 +104,12 @@ enum SchemaPrinter {
     ])
   }
 
+  private static func decimal(_ bounds: ClosedRange<Int>) -> JSONText {
+    .object([
+      ("type", .string("number")), ("minimum", .integer(bounds.lowerBound)), ("maximum", .integer(bounds.upperBound)),
+    ])
+  }
+
   private static func matching(_ pattern: String) -> JSONText {
     .object([("type", .string("string")), ("pattern", .string(pattern))])
   }
@@ -112,7 +122,7 @@ enum SchemaPrinter {
 
   private static func type(_ type: ValueType) -> [(key: String, value: JSONText)] {
     switch type {
-    case .text, .path, .secret, .glob, .bind, .addressBlock, .host, .hostName:
+    case .text, .path, .secret, .glob, .bind, .addressBlock, .host, .hostName, .modelName:
       return [("type", .string("string")), ("minLength", .integer(1))]
     case .boolean: return either([.object([("type", .string("boolean"))])])
     case .integer(let bounds): return either([integer(bounds)])
@@ -120,12 +130,15 @@ enum SchemaPrinter {
     case .duration(let bounds): return quantity(.duration, zero: bounds.contains(0))
     case .size(let bounds): return quantity(.size, zero: bounds.contains(0))
     case .choice(let words): return either([.object([("enum", .array(words.map { .string($0) }))])])
+    case .key: return [("type", .string("string"))]
+    case .decimal(_, let bounds): return either([decimal(bounds)])
+    case .basePath: return either([matching("^(/[A-Za-z0-9._~:@+-]+)*$")])
     case .endpoint: return either([matching("^https?://[^/?#@]+$")])
     case .pattern: return either([matching("^/")])
     case .permission: return either([matching("^[a-z0-9_.*-]+(:[a-z0-9_.*-]+)*$")])
     case .script: return either([matching("\\.lua$")])
     case .tree: return []
-    case .reference: return either([matching(namePattern)])
+    case .reference(let entity): return either([matching(NameText.pattern(of: entity))])
     case .list(let element, let count, let scalarAllowed):
       let list = JSONText.object([
         ("type", .string("array")), ("items", .object(self.type(element))), ("minItems", .integer(count.lowerBound)),
@@ -135,15 +148,15 @@ enum SchemaPrinter {
       guard case .object(let pairs) = list else { return [] }
       return pairs
     case .section(let section): return [("$ref", .string("#/$defs/\(section.name)"))]
-    case .named(let section, _, let count):
+    case .either(let type, let section):
+      return [("oneOf", .array([.object(self.type(type)), .object(self.type(.section(section)))]))]
+    case .named(let section, let entity, let count):
       return [
         ("type", .array([.string("object"), .string("null")])),
-        ("propertyNames", .object([("pattern", .string(namePattern))])),
+        ("propertyNames", .object([("pattern", .string(NameText.pattern(of: entity)))])),
         ("maxProperties", .integer(count.upperBound)),
         ("additionalProperties", .object([("$ref", .string("#/$defs/\(section.name)"))])),
       ]
     }
   }
-
-  private static let namePattern = "^[a-z0-9][a-z0-9_.-]{0,63}$"
 }

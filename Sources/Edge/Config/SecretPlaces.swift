@@ -15,14 +15,16 @@ enum SecretPlaces {
     return found
   }
 
-  /// Whether a line of a text that cannot be parsed may hold a secret: it speaks of one, or stands below `auth`.
+  /// Whether a line of a text that cannot be parsed may hold a secret: it speaks of one, or stands below `auth` or
+  /// `providers`.
   static func isLikely(in map: SourceMap, line: Int) -> Bool {
-    if map.text(ofLine: line).lowercased().contains("secret") { return true }
+    let words = ["secret", "\(ProviderSection.key.key):"]
+    if words.contains(where: map.text(ofLine: line).lowercased().contains) { return true }
     var above = line
     while above >= 1 {
       let text = map.text(ofLine: above)
       if let first = text.unicodeScalars.first, first != " ", first != "\t", first != "#", first != "}" {
-        return text.contains(RootSection.auth.key)
+        return [RootSection.auth, RootSection.providers].contains { text.contains($0.key) }
       }
       above -= 1
     }
@@ -38,6 +40,8 @@ enum SecretPlaces {
         for named in entry.value.mapping?.entries ?? [] { collect(named.value, inner, into: &found) }
       // Beside a secret, an unknown key may be its name misspelt.
       case nil: if hasSecret { hide(entry.value, into: &found) }
+      // The word that stands in the place of a key is none.
+      case .key(let none)?: if entry.value.scalar?.text != none { hide(entry.value, into: &found) }
       case .some(let type): if isSecret(type) { hide(entry.value, into: &found) }
       }
     }
@@ -45,7 +49,7 @@ enum SecretPlaces {
 
   private static func isSecret(_ type: ValueType) -> Bool {
     switch type {
-    case .secret: true
+    case .secret, .key: true
     case .list(let element, _, _): isSecret(element)
     default: false
     }
@@ -59,13 +63,13 @@ enum SecretPlaces {
     }
   }
 
-  /// A reference alone, without a default, shows nothing.
+  /// A reference alone, without a default or with an empty one, shows nothing.
   private static func isReference(_ text: String) -> Bool {
     guard text.hasSuffix("}") else { return false }
     if text.hasPrefix("${file:") { return text.firstIndex(of: "}") == text.indices.last }
-    return text.hasPrefix("${env:")
-      && text.dropFirst(6).dropLast().utf8.allSatisfy {
-        (0x61...0x7A).contains($0 | 0x20) || (0x30...0x39).contains($0) || $0 == 0x5F
-      }
+    guard text.hasPrefix("${env:") else { return false }
+    var name = text.dropFirst(6).dropLast()
+    if name.hasSuffix(":-") { name = name.dropLast(2) }
+    return name.utf8.allSatisfy { (0x61...0x7A).contains($0 | 0x20) || (0x30...0x39).contains($0) || $0 == 0x5F }
   }
 }

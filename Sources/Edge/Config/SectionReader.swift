@@ -58,6 +58,8 @@ struct SectionReader {
       return Setting(value: read(section, node, path: path, place: key).map { .section($0) }, origin: origin)
     case .named(let section, let entity, _):
       return Setting(value: named(section, entity, node, path: path), origin: origin)
+    case .either(_, let section) where node.mapping != nil:
+      return Setting(value: read(section, node, path: path, place: key).map { .section($0) }, origin: origin)
     case .list(let element, let count, let scalarAllowed):
       return list(element, count: count, scalarAllowed: scalarAllowed, node, path: path, key: key)
     case .tree:
@@ -150,15 +152,16 @@ struct SectionReader {
       diagnoses.error(key, "'\(path)' has no value", hint: "expected \(type.expectation)")
       return failed
     }
-    let isSecret = if case .secret = type { true } else { false }
-    if isSecret, scalar.text == "${env:\(AuthSection.variable)}",
+    let isToken = if case .secret = type { true } else { false }
+    let isKey = if case .key = type { true } else { false }
+    if isToken, scalar.text == "${env:\(AuthSection.variable)}",
       references.variables.nonEmpty(AuthSection.variable) == nil
     {
       return Setting(value: nil, origin: .development(place))
     }
     var input = ScalarInput(text: scalar.text, resolves: scalar.resolves, isFree: false, hidden: [])
     var names: [String] = []
-    switch references.expand(scalar, at: place, isSecret: isSecret, into: &diagnoses) {
+    switch references.expand(scalar, at: place, isSecret: isToken || isKey, into: &diagnoses) {
     case .plain: break
     case .text(let text, let references, let isHidden):
       input = ScalarInput(text: text, resolves: false, isFree: true, hidden: isHidden ? references : [])

@@ -17,10 +17,12 @@ import Testing
       policies: scripts
       timeouts: {head: 1s, idle: 2m, body: 3s, send: 4h}
       dns: {refresh: 5s}
+      memory: {bodies: 64MiB}
+      stats: public
     limits: {head_size: 8KiB, head_fields: 64, body_size: 1GiB}
     listeners:
       main: {bind: "*:80"}
-      six: {bind: "[::1]:0"}
+      six: {bind: "[::1]:0", only_named: false}
     services:
       chat:
         endpoints: ["http://127.0.0.1:3007", "http://Chat.Example", "http://[::1]:81"]
@@ -28,6 +30,18 @@ import Testing
         pool: {size: 0, idle: 1s}
         pass: [authorization, cookie]
       other: {endpoints: "http://10.0.0.1"}
+    stores: {ledger: memory, durability: relaxed}
+    credits: {initial: 12.5}
+    providers:
+      near: {dialect: openai-chat, endpoints: "http://10.0.0.2:81", path: "", key: none, timeouts: {answer: 1m}}
+    models:
+      small: {providers: near, price: 0.000000001, max_output: 16}
+      Large:2:
+        providers: [near]
+        upstream_name: org/large
+        price: {input: 0.01, output: 0.03, cached: 0, long: {above: 200000, input: 0.02, output: 0.045, reasoning: 1}}
+        max_output: 4096
+        image_tokens: 0
     auth: {issuer: me, audience: [a, b], leeway: 0, claims: {user: uid}}
     roles: {viewer: {permissions: [mcp:read, "files:*"]}}
     policies:
@@ -47,6 +61,8 @@ import Testing
         body_size: 20MiB
         client_fin: finish
       all: {path: /*, service: other}
+      paid: {path: /paid, service: other, price: 0.5, policies: auth}
+      llm: {path: /v1/chat/completions, methods: POST, dialect: openai-chat, policies: auth}
     log: {level: debug, access: false}
     """
 
@@ -67,7 +83,7 @@ import Testing
             AddressBlock(bytes: [192, 0, 2, 7], prefixBits: 32),
           ], varFolder: "/var/lib/edge", policiesFolder: folder.path + "/scripts", headTimeoutMilliseconds: 1000,
           idleTimeoutMilliseconds: 120_000, bodyTimeoutMilliseconds: 3000, sendTimeoutMilliseconds: 14_400_000,
-          dnsRefreshMilliseconds: 5000))
+          dnsRefreshMilliseconds: 5000, bodyMemoryBytes: 64 << 20, statsArePublic: true))
     #expect(snapshot.limits == LimitSettings(headBytesMax: 8192, headFieldsMax: 64, bodyBytesMax: 1 << 30))
     #expect(
       snapshot.listeners == [
@@ -113,7 +129,8 @@ import Testing
           workers: .auto, drainMilliseconds: 30_000, trusted: [], varFolder: folder.path + "/var/",
           policiesFolder: folder.path + "/policies/", headTimeoutMilliseconds: 15_000,
           idleTimeoutMilliseconds: 75_000,
-          bodyTimeoutMilliseconds: 30_000, sendTimeoutMilliseconds: 60_000, dnsRefreshMilliseconds: 30_000))
+          bodyTimeoutMilliseconds: 30_000, sendTimeoutMilliseconds: 60_000, dnsRefreshMilliseconds: 30_000,
+          bodyMemoryBytes: 256 << 20, statsArePublic: false))
     #expect(snapshot.limits == LimitSettings(headBytesMax: 16_384, headFieldsMax: 100, bodyBytesMax: 10 << 20))
     #expect(
       snapshot.services[0]
@@ -136,7 +153,7 @@ import Testing
       rows += section.rows
       for row in section.rows {
         switch row.type {
-        case .section(let inner), .named(let inner, _, _): collect(inner)
+        case .section(let inner), .named(let inner, _, _), .either(_, let inner): collect(inner)
         default: break
         }
       }
@@ -147,7 +164,7 @@ import Testing
       switch row.fallback {
       case .literal(let text), .environment(_, _, .some(let text)):
         #expect((try? row.type.readDefault(text)) != nil, "\(row.key): \(text)")
-      case .environment(_, _, .none), .required, .absent, .empty: break
+      case .environment(_, _, .none), .required, .requiredSince, .absent, .empty: break
       }
     }
     #expect(rows.count > 30)

@@ -29,6 +29,11 @@ import Testing
     #expect(Set(left.roles.map(\.name)) == Set(right.roles.map(\.name)))
     #expect(left.policies == right.policies)
     #expect(left.scripts.map(\.bytes) == right.scripts.map(\.bytes))
+    #expect(left.providers == right.providers && left.providers.count == 1)
+    #expect(left.models == right.models && left.models.count == 2)
+    #expect(left.credits == right.credits)
+    #expect(left.stores == right.stores)
+    #expect(left.server.bodyMemoryBytes == right.server.bodyMemoryBytes)
     #expect(left.server.trusted == right.server.trusted)
     #expect(left.server.workers == right.server.workers)
   }
@@ -113,7 +118,7 @@ import Testing
     for part in [
       "`include`", "## `server.timeouts`", "## `services.NAME.pool`", "## `services.NAME.tls`", "## `auth.claims`",
       "## `roles.NAME`",
-      "## `policies.NAME`",
+      "## `policies.NAME`", "## `providers.NAME.timeouts`", "## `models.NAME.price.long`", "## `server.memory`",
       "`GATEWAY_TIMEOUT_MS` in ms, else `30s`",
     ] {
       #expect(text.contains(part), "\(part)")

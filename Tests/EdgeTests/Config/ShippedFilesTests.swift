@@ -8,28 +8,76 @@ import Testing
   @Test func theyLoadWithoutEnvironment() throws {
     let outcome = Loader.load(
       path: Fixture.repository + "/routes.yaml", options: LoadOptions(environment: Fixture.environment))
-    #expect(outcome.diagnoses.map { $0.render() } == [])
+    #expect(
+      outcome.diagnoses.map(\.message) == [
+        "the provider 'openai' is disabled: OPENAI_API_KEY is not set",
+        "the provider 'demo' is left out: it is there under --dev only",
+        "no provider of the models 'gpt-3.5-turbo', 'gpt-4' and 'gpt-4-turbo' can be used",
+      ])
     let snapshot = try #require(outcome.snapshot)
-    #expect(snapshot.listeners == [Listener(name: "main", address: HostPort(host: "127.0.0.1", port: 3003))])
+    #expect(
+      snapshot.listeners == [
+        Listener(name: "main", address: HostPort(host: "127.0.0.1", port: 3003)),
+        Listener(name: "metrics", address: HostPort(host: "127.0.0.1", port: 3004)),
+      ])
     let service = try #require(snapshot.services.first)
     #expect(snapshot.services.count == 1)
     #expect(service.name == "chat-service")
     #expect(service.endpoints == [.plain("127.0.0.1", 3007)])
     #expect(service.headTimeoutMilliseconds == 15_000)
-    #expect(snapshot.policies.map(\.name) == ["auth", "permissions", "rate-limit", "whoami"])
-    #expect(snapshot.routes.map(\.name) == ["health", "whoami", "chat"])
-    #expect(snapshot.routes[0].target == .builtin(.health))
-    #expect(snapshot.routes[1].target == .handler(3) && snapshot.routes[1].policies == [0, 2])
-    #expect(snapshot.routes[2].target == .service(0) && snapshot.routes[2].policies == [0, 1, 2])
-    #expect(snapshot.routes[2].paths.map(\.text) == ["/api/chat/*"])
-    #expect(snapshot.routes[2].permission == "services:use")
-    #expect(outcome.files.map(\.path).map { $0.split(separator: "/").last } == ["routes.yaml", "services.yaml"])
+    let lines = snapshot.routes.map { route in
+      let policies = route.policies.map { snapshot.policies[$0].name }.joined(separator: " ")
+      let listeners = route.listeners.map { snapshot.listeners[$0].name }.joined(separator: " ")
+      return "\(route.name) \(route.paths[0].text) [\(policies)] \(route.permission ?? "-") on \(listeners)"
+    }
+    #expect(
+      lines == [
+        "health /health [] - on main", "ready /ready [] - on main",
+        "stats /stats [auth permissions] gateway:read on main", "metrics /metrics [] - on metrics",
+        "whoami /api/whoami [auth rate-limit] - on main",
+        "chat-completions /v1/chat/completions [auth permissions credits rate-limit] services:use on main",
+        "models /v1/models [auth] - on main", "credits-balance /api/credits/balance [auth rate-limit] - on main",
+        "credits-history /api/credits/history [auth rate-limit] - on main",
+        "credits-grant /api/credits/grant [auth permissions rate-limit] credits:grant on main",
+        "chat /api/chat/* [auth permissions rate-limit] services:use on main",
+      ])
+    let targets = Dictionary(snapshot.routes.map { ($0.name, $0.target) }, uniquingKeysWith: { first, _ in first })
+    #expect(targets["chat-completions"] == .models(.openAIChat))
+    #expect(targets["models"] == .builtin(.models))
+    #expect(targets["chat"] == .service(0))
+    #expect(snapshot.providers.isEmpty && snapshot.stores.ledger == .sqlite && snapshot.credits.initial == .zero)
+    #expect(snapshot.models.map(\.name) == ["gpt-3.5-turbo", "gpt-4", "gpt-4-turbo"])
+    #expect(
+      outcome.files.map(\.path).map { $0.split(separator: "/").last }
+        == ["routes.yaml", "providers.yaml", "services.yaml"])
   }
 
-  @Test func portActs() throws {
-    let options = LoadOptions(environment: Fixture.environment.merging(["PORT": "8080"]) { $1 })
+  @Test func developmentNeedsNoKey() throws {
+    let demo = HostPort(host: "127.0.0.1", port: 4321)
+    let folder = try Fixture.Folder()
+    for name in ["routes.yaml", "conf.d", "policies"] {
+      try folder.copy(from: Fixture.repository + "/" + name, to: name)
+    }
+    let options = LoadOptions(
+      environment: Fixture.environment.merging(["SSL_CERT_FILE": "/nonexistent"]) { $1 }, dev: true, demo: demo)
+    let outcome = Loader.load(path: folder.path + "/routes.yaml", options: options)
+    #expect(outcome.diagnoses.filter { $0.severity != .note } == [])
+    let snapshot = try #require(outcome.snapshot)
+    #expect(snapshot.providers.map(\.name) == ["openai", "demo"])
+    #expect(snapshot.providers.allSatisfy { $0.isDemo && $0.service.endpoints.map(\.address) == [demo] })
+    #expect(snapshot.credits.initial.text == "1000")
+    #expect(snapshot.models.count == 10)
+    #expect(snapshot.models.first { $0.name == "demo-max" }?.price.output == 1_000_000_000)
+    #expect(snapshot.models.first { $0.name == "gpt-4" }?.price.input == 30_000_000)
+  }
+
+  @Test func portsAct() throws {
+    let variables = ["PORT": "8080", "METRICS_PORT": "0", "OPENAI_API_KEY": "sk-a"]
+    let options = LoadOptions(environment: Fixture.environment.merging(variables) { $1 })
     let outcome = Loader.load(path: Fixture.repository + "/routes.yaml", options: options)
-    #expect(outcome.snapshot?.listeners.first?.address == HostPort(host: "127.0.0.1", port: 8080))
+    #expect(outcome.snapshot?.listeners.map(\.address.port) == [8080, 0])
+    #expect(outcome.snapshot?.providers.first?.key == SecretText(bytes: Array("sk-a".utf8)))
+    #expect(outcome.snapshot?.providers.first?.isDemo == false)
   }
 
   @Test func theExampleEnvironmentIsValidAndActs() throws {

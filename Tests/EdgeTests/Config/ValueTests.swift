@@ -66,6 +66,56 @@ import Testing
     #expect(throws: ValueComplaint.self) { try Endpoint.read(text) }
   }
 
+  @Test(arguments: [
+    ("0", 0), ("1", 1_000_000_000), ("0.03", 30_000_000), ("0.000000001", 1), ("12.5", 12_500_000_000),
+    ("1.0000000000", 1_000_000_000), ("999.999999999", 999_999_999_999), ("1000", 1_000_000_000_000),
+  ])
+  func decimals(_ text: String, _ units: Int) throws {
+    let type = ValueType.decimal(places: 9, 0...1_000)
+    let input = ScalarInput(text: text, resolves: true, isFree: false, hidden: [])
+    #expect(try type.read(input) == .integer(units))
+    #expect(try type.read(.literal(DecimalValue.text(units, places: 9))) == .integer(units))
+    #expect(try DecimalValue.read(input, places: 9, within: 0...1_000) == units)
+    #expect(throws: ValueComplaint.self, "in quotes") {
+      try type.read(ScalarInput(text: text, resolves: false, isFree: false, hidden: []))
+    }
+  }
+
+  @Test(arguments: [
+    "", ".", "1.", ".5", "-1", "+1", "1e3", "0x1", "1_0", "1,5", "1.2.3", "00", "01.5", " 1", "٣", "inf", ".nan",
+    "0.0000000001", "1000.000000001", "1001", "99999999999999999999", "0.1 ",
+  ])
+  func badDecimals(_ text: String) {
+    let input = ScalarInput(text: text, resolves: true, isFree: false, hidden: [])
+    #expect(throws: ValueComplaint.self) { try DecimalValue.read(input, places: 9, within: 0...1_000) }
+  }
+
+  @Test(arguments: [
+    ("", true), ("/v1", true), ("/openai/deployments/a.b-c", true), ("v1", false), ("/", false), ("/v1/", false),
+    ("//", false), ("/a//b", false), ("/./b", false), ("/a/..", false), ("/a?b", false), ("/a b", false),
+    ("/%41", false), ("/é", false), ("http://h/v1", false),
+  ])
+  func basePaths(_ text: String, _ isValid: Bool) {
+    #expect((try? BasePathText.read(text)) == (isValid ? text : nil))
+  }
+
+  @Test(arguments: [
+    ("", true), ("x", true), ("sk-proj_A/b+c=", true), ("a b", false), ("é", false), ("a\t", false),
+    (String(repeating: "k", count: 1_024), true), (String(repeating: "k", count: 1_025), false),
+  ])
+  func keys(_ text: String, _ isValid: Bool) {
+    #expect((try? SecretText.readKey(text))?.bytes == (isValid ? Array(text.utf8) : nil))
+  }
+
+  @Test(arguments: [
+    ("gpt-3.5-turbo", true), ("Llama:70B_x", true), ("0", true), ("", false), ("-a", false), (":a", false),
+    ("a/b", false), ("a b", false), ("a\"b", false), (String(repeating: "m", count: 128), true),
+    (String(repeating: "m", count: 129), false),
+  ])
+  func modelNames(_ text: String, _ isValid: Bool) {
+    #expect((try? NameText.read(text, of: .model)) == (isValid ? text : nil))
+  }
+
   @Test func serverNames() throws {
     #expect(try HostText.nameOnly("API.Example.com") == "api.example.com")
     for text in ["", "10.0.0.1", "::1", "[::1]", "https://h", "h:443", "*.h", "h/", "-h", "h..i", "é"] {

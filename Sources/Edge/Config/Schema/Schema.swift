@@ -11,7 +11,7 @@ enum ReloadClass: String, Sendable, CaseIterable {
 
 /// The kinds of named things that a key can refer to.
 enum NamedKind: String, Sendable, CaseIterable {
-  case listener, service, route, role, policy
+  case listener, service, route, role, policy, provider, model
 
   /// The top-level key that holds them.
   var collection: String { self == .policy ? "policies" : rawValue + "s" }
@@ -53,6 +53,14 @@ indirect enum ValueType: Sendable {
   case reference(NamedKind)
   /// A secret, which is never shown.
   case secret
+  /// The key of a provider, which is never shown; may be empty. One word says that none is asked for.
+  case key(none: String)
+  /// An exact decimal with at most so many digits behind the point; the bounds are whole numbers.
+  case decimal(places: Int, ClosedRange<Int>)
+  /// What stands before the paths of an API: empty, or it begins with a slash and ends without.
+  case basePath
+  /// A model as its provider names it.
+  case modelName
   /// The name of a permission; with wildcards, `*` may stand for all or as the last part.
   case permission(wildcards: Bool)
   /// A Lua file within the folder of scripts.
@@ -63,6 +71,8 @@ indirect enum ValueType: Sendable {
   case list(ValueType, count: ClosedRange<Int>, scalarAllowed: Bool)
   /// A mapping with known keys.
   case section(SchemaSection)
+  /// A scalar of a type, or a mapping with known keys instead.
+  case either(ValueType, or: SchemaSection)
   /// A mapping from names to sections.
   case named(SchemaSection, NamedKind, count: ClosedRange<Int>)
 }
@@ -71,6 +81,8 @@ indirect enum ValueType: Sendable {
 enum SchemaFallback: Sendable {
   /// The key must be written.
   case required
+  /// The same, with the reason for the message.
+  case requiredSince(String)
   /// There is no value.
   case absent
   /// This text, read like one in the file; for a list, its members with commas between.
@@ -120,6 +132,14 @@ struct SchemaSection: Sendable {
     self.rows = rows
   }
 
+  /// Whether the key must be written.
+  static func isNeeded(_ row: SchemaRow) -> Bool {
+    switch row.fallback {
+    case .required, .requiredSince: true
+    case .absent, .literal, .environment, .empty: false
+    }
+  }
+
   /// The row of a key, or nil.
   func row(_ key: String) -> SchemaRow? { rows.first { $0.key == key } }
 }
@@ -148,6 +168,10 @@ extension ValueType {
     case .host: "a host name such as api.example.com or *.example.com"
     case .pattern: "a path such as /api/chat/*"
     case .secret: "a secret of at least \(SecretText.bytesMin) bytes"
+    case .key(let none): "a key of at most \(SecretText.bytesMax) characters without blanks, or '\(none)'"
+    case .decimal(_, let bounds): "a decimal such as 0.03, \(bounds.lowerBound) to \(bounds.upperBound)"
+    case .basePath: "a path such as /v1, or \"\" for none"
+    case .modelName: "the name of a model such as gpt-4"
     case .permission(let wildcards):
       wildcards ? "a permission such as mcp:read or mcp:*" : "a permission such as mcp:read"
     case .script: "the path of a Lua file such as auth.lua"
@@ -156,6 +180,7 @@ extension ValueType {
     case .list(let element, _, let scalarAllowed):
       scalarAllowed ? "\(element.expectation), or a list of such" : "a list, each \(element.expectation)"
     case .section: "a mapping"
+    case .either(let type, _): "\(type.expectation), or a mapping"
     case .named(_, let entity, _): "a mapping from \(entity.rawValue) names to their settings"
     }
   }

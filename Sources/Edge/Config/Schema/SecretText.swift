@@ -1,4 +1,4 @@
-// A text that nobody may see: keys that sign and verify tokens.
+// A text that nobody may see: keys that sign and verify tokens, and keys of providers.
 //
 // Owns: the rule that a secret prints as *** wherever it is printed, and how long one must be.
 // Called by: value reading, which makes it, and the snapshot, whose engines use its bytes.
@@ -33,6 +33,17 @@ struct SecretText: Sendable, Equatable, CustomStringConvertible, CustomDebugStri
     }
     guard bytes.count <= bytesMax else {
       throw ValueComplaint("the secret is longer than \(bytesMax) bytes")
+    }
+    return SecretText(bytes: bytes)
+  }
+
+  /// Reads the key of a provider: it goes into a header field, is as short as the provider makes it, and is empty for
+  /// none.
+  static func readKey(_ text: String) throws(ValueComplaint) -> SecretText {
+    let bytes = Array(text.utf8)
+    guard bytes.count <= bytesMax else { throw ValueComplaint("the key is longer than \(bytesMax) bytes") }
+    guard bytes.allSatisfy({ (0x21...0x7E).contains($0) }) else {
+      throw ValueComplaint("the key has a blank or a character beyond ASCII")
     }
     return SecretText(bytes: bytes)
   }

@@ -10,9 +10,9 @@ indirect enum SettingValue: Sendable, Equatable {
   case text(String)
   /// A truth value.
   case boolean(Bool)
-  /// An integer, milliseconds or bytes.
+  /// An integer, milliseconds, bytes or units of a decimal's last place.
   case integer(Int)
-  /// The word of an `integerOr`.
+  /// The word of an `integerOr` or a `key`.
   case word(String)
   /// An address to listen on.
   case address(HostPort)
@@ -44,7 +44,8 @@ enum SettingOrigin: Sendable, Equatable {
   case environment(String)
   /// The default of the row.
   case fallback
-  /// The secret of `--dev`, which is found when the folder of state is known; with the place that asks for it.
+  /// What `--dev` puts in: its secret, which is found when the folder of state is known, with the place that asks for
+  /// it, and its own defaults.
   case development(SourcePlace?)
   /// Stands in for an undefined reference under `--env=placeholder`.
   case placeholder(SourcePlace)
@@ -187,6 +188,16 @@ extension SectionFields {
   /// The endpoints of a list.
   func endpoints(_ row: SchemaRow) throws(SchemaDefect) -> [Endpoint] {
     try list(row) { if case .endpoint(let endpoint) = $0 { endpoint } else { nil } }
+  }
+
+  /// The key of a provider; nil when there is none, it is empty or a word stands in its place.
+  func key(_ row: SchemaRow) throws(SchemaDefect) -> SecretText? {
+    switch self[row]?.value {
+    case .secret(let key): return key.bytes.isEmpty ? nil : key
+    case .word: return nil
+    case nil where self[row] == nil: return nil
+    default: throw defect(row, "key")
+    }
   }
 
   /// Settings of a policy.

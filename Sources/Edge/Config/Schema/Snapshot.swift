@@ -28,6 +28,14 @@ final class Snapshot: Sendable {
   let policies: [PolicySettings]
   /// The scripts of the policies, each file once.
   let scripts: [ScriptFile]
+  /// Those that can be used, in the order of the files.
+  let providers: [Provider]
+  /// In the order of the files.
+  let models: [Model]
+  /// What accounts begin with.
+  let credits: CreditSettings
+  /// Where state is kept.
+  let stores: StoreSettings
   /// The certificates that https services are verified against, each file once.
   let trustFiles: [TrustFile]
   /// Over the bytes of every file, those of `trustFiles` and `scripts` included, every value taken from the
@@ -38,7 +46,9 @@ final class Snapshot: Sendable {
   init(
     server: ServerSettings, limits: LimitSettings, listeners: [Listener], services: [Service], routes: [Route],
     log: LogSettings, auth: AuthSettings, roles: [Role], policies: [PolicySettings], scripts: [ScriptFile],
-    trustFiles: [TrustFile], contentHash: UInt64
+    providers: [Provider] = [], models: [Model] = [], credits: CreditSettings = CreditSettings(initial: .zero),
+    stores: StoreSettings = StoreSettings(ledger: .memory, durability: .strict), trustFiles: [TrustFile],
+    contentHash: UInt64
   ) {
     self.server = server
     self.limits = limits
@@ -50,6 +60,10 @@ final class Snapshot: Sendable {
     self.roles = roles
     self.policies = policies
     self.scripts = scripts
+    self.providers = providers
+    self.models = models
+    self.credits = credits
+    self.stores = stores
     self.trustFiles = trustFiles
     self.contentHash = contentHash
   }
@@ -85,6 +99,10 @@ struct ServerSettings: Sendable, Equatable {
   let sendTimeoutMilliseconds: Int
   /// Between two lookups of an endpoint's host name.
   let dnsRefreshMilliseconds: Int
+  /// What bodies that must be read as a whole may take of memory together.
+  var bodyMemoryBytes = 256 << 20
+  /// Whether a route to the statistics may be open to all; checks see to it that others are not.
+  var statsArePublic = false
 }
 
 /// `limits`: sizes of messages.
@@ -183,6 +201,8 @@ enum RouteTarget: Sendable, Equatable {
   case builtin(BuiltinName)
   /// An index into `Snapshot.policies`: the script answers.
   case handler(Int)
+  /// A provider of the model that the request names; the client speaks this dialect.
+  case models(DialectName)
 }
 
 /// One row of `routes`.
@@ -195,7 +215,7 @@ struct Route: Sendable, Equatable {
   let paths: [PathPattern]
   /// Empty: any method.
   let methods: [Method]
-  /// Indices into `Snapshot.listeners`, ascending; all of them when the route names none.
+  /// Indices into `Snapshot.listeners`, ascending; when the route names none, all of them that do not want to be named.
   let listeners: [Int]
   /// Where it leads.
   let target: RouteTarget
@@ -209,6 +229,14 @@ struct Route: Sendable, Equatable {
   let policies: [Int]
   /// What the caller must be allowed to do, for a policy to judge; only with policies.
   let permission: String?
+  /// What each request costs, beside what a model may cost; nil: nothing.
+  var price: Amount?
+
+  /// Nothing of it goes anywhere before its credits are held.
+  var costs: Bool {
+    if case .models = target { return true }
+    return price != nil
+  }
 }
 
 /// `auth`: which tokens are accepted.

@@ -69,6 +69,12 @@ extension ValueType {
     case .pattern: return .pattern(try PathPattern.read(text))
     case .reference(let entity): return .text(try NameText.read(text, of: entity))
     case .secret: return .secret(try SecretText.read(text))
+    case .key(let none): return text == none ? .word(none) : .secret(try SecretText.readKey(text))
+    case .decimal(let places, let bounds):
+      return .integer(try DecimalValue.read(input, places: places, within: bounds))
+    case .basePath: return .text(try BasePathText.read(text))
+    case .modelName: return .text(try ModelNameText.read(try plainText(input, lengthMax: ModelNameText.bytesMax)))
+    case .either(let type, _): return try type.read(input)
     case .permission(let wildcards): return .text(try PermissionText.read(text, wildcards: wildcards))
     case .script: return .text(try ScriptPath.read(try plainText(input, lengthMax: 1024)))
     case .tree, .list, .section, .named: throw ValueComplaint("expected \(expectation), found '\(text)'")
@@ -140,7 +146,7 @@ extension ValueType {
   /// A valid value that stands in for an undefined one.
   var placeholder: SettingValue {
     switch self {
-    case .text, .path, .glob, .reference: .text("placeholder")
+    case .text, .path, .glob, .reference, .modelName: .text("placeholder")
     case .boolean: .boolean(false)
     case .integer(let bounds), .duration(let bounds), .size(let bounds), .integerOr(_, let bounds):
       .integer(bounds.lowerBound)
@@ -151,7 +157,10 @@ extension ValueType {
     case .addressBlock: .block(AddressBlock(bytes: [127, 0, 0, 1], prefixBits: 32))
     case .host: .host(.exact("placeholder.invalid"))
     case .pattern: .pattern(PathPattern(segments: [.literal("placeholder")], tail: .exact))
-    case .secret: .secret(SecretText(bytes: [UInt8](repeating: 0x2A, count: SecretText.bytesMin)))
+    case .secret, .key: .secret(SecretText(bytes: [UInt8](repeating: 0x2A, count: SecretText.bytesMin)))
+    case .decimal(let places, let bounds): .integer(DecimalValue.units(bounds.lowerBound, places: places))
+    case .basePath: .text("")
+    case .either(let type, _): type.placeholder
     case .permission: .text("placeholder")
     case .script: .text("placeholder.lua")
     case .tree: .tree(.none)
@@ -160,24 +169,51 @@ extension ValueType {
   }
 }
 
-/// Names of listeners, services, routes, roles and policies.
+/// Names of things that have a section of their own.
 enum NameText {
-  /// Reads a name: `[a-z0-9][a-z0-9_.-]{0,63}`.
+  /// Reads a name: `[a-z0-9][a-z0-9_.-]{0,63}`; of a model, which clients write, `[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}`.
   static func read(_ text: String, of entity: NamedKind) throws(ValueComplaint) -> String {
-    if isValid(text) { return text }
-    let nearby = String(
-      decoding: text.lowercased().utf8.map { isLetter($0) || "_.-".utf8.contains($0) ? $0 : 0x2D }, as: UTF8.self)
+    if isValid(text, entity) { return text }
+    if entity == .model {
+      let nearby = replacing(text, entity)
+      throw ValueComplaint(
+        "'\(text)' is no name for a model: letters, digits, '_', '.', ':' and '-', at most \(bytesMax(entity)), "
+          + "a letter or digit first",
+        hint: text.utf8.contains(0x2F)
+          ? "clients write PROVIDER/MODEL to name a provider; what the provider calls it stands in 'upstream_name'"
+          : isValid(nearby, entity) ? "did you mean '\(nearby)'?" : nil)
+    }
+    let nearby = replacing(text.lowercased(), entity)
     throw ValueComplaint(
-      "'\(text)' is no name for a \(entity.rawValue): lower-case letters, digits, '_', '.' and '-', at most 64, "
-        + "a letter or digit first", hint: isValid(nearby) ? "did you mean '\(nearby)'?" : nil)
+      "'\(text)' is no name for a \(entity.rawValue): lower-case letters, digits, '_', '.' and '-', at most "
+        + "\(bytesMax(entity)), a letter or digit first",
+      hint: isValid(nearby, entity) ? "did you mean '\(nearby)'?" : nil)
   }
 
-  private static func isValid(_ text: String) -> Bool {
-    guard let first = text.utf8.first, isLetter(first), text.utf8.count <= 64 else { return false }
-    return text.utf8.allSatisfy { isLetter($0) || $0 == 0x5F || $0 == 0x2E || $0 == 0x2D }
+  /// The same rule as a regular expression.
+  static func pattern(of entity: NamedKind) -> String {
+    entity == .model ? "^[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}$" : "^[a-z0-9][a-z0-9_.-]{0,63}$"
   }
 
-  private static func isLetter(_ byte: UInt8) -> Bool {
-    (0x61...0x7A).contains(byte) || (0x30...0x39).contains(byte)
+  private static func bytesMax(_ entity: NamedKind) -> Int { entity == .model ? 128 : 64 }
+
+  private static func isValid(_ text: String, _ entity: NamedKind) -> Bool {
+    guard let first = text.utf8.first, isLetter(first, entity), text.utf8.count <= bytesMax(entity) else {
+      return false
+    }
+    return text.utf8.allSatisfy { isLetter($0, entity) || isMark($0, entity) }
+  }
+
+  private static func replacing(_ text: String, _ entity: NamedKind) -> String {
+    String(
+      decoding: text.utf8.map { isLetter($0, entity) || isMark($0, entity) ? $0 : 0x2D }, as: UTF8.self)
+  }
+
+  private static func isLetter(_ byte: UInt8, _ entity: NamedKind) -> Bool {
+    (0x61...0x7A).contains(byte) || (0x30...0x39).contains(byte) || entity == .model && (0x41...0x5A).contains(byte)
+  }
+
+  private static func isMark(_ byte: UInt8, _ entity: NamedKind) -> Bool {
+    byte == 0x5F || byte == 0x2E || byte == 0x2D || entity == .model && byte == 0x3A
   }
 }

@@ -9,8 +9,16 @@ enum ListenerSection {
   static let bind = SchemaRow(
     "bind", .bind, .required, .live,
     "Address and port: IPv4, [IPv6], or * for every address of both; port 0 takes any free one.")
+  static let onlyNamed = SchemaRow(
+    "only_named", .boolean, .literal("false"), .live,
+    "Whether only routes are reached here that name the listener; else those that name none are, too.")
 
-  static let schema = SchemaSection("listener", "An address that accepts clients.", [bind])
+  static let schema = SchemaSection("listener", "An address that accepts clients.", [bind, onlyNamed])
+
+  /// The names of those that routes are reached on which name none.
+  static func open(_ entries: [NamedFields]) -> [String] {
+    entries.filter { $0.fields[onlyNamed]?.value != .boolean(true) }.map(\.name)
+  }
 
   /// A typed listener.
   static func decode(_ entry: NamedFields) throws(SchemaDefect) -> Listener {

@@ -8,6 +8,8 @@
 struct RouteNames {
   /// Into `Snapshot.listeners`.
   let listeners: [String: Int]
+  /// Where routes are reached that name none, ascending.
+  let openListeners: [Int]
   /// Into `Snapshot.services`.
   let services: [String: Int]
   /// Into `Snapshot.policies`.
@@ -27,7 +29,7 @@ enum RouteSection {
     "Methods, GET with HEAD; any method but CONNECT and TRACE when left out.")
   static let listeners = SchemaRow(
     "listeners", .list(.reference(.listener), count: 1...64, scalarAllowed: true), .absent, .live,
-    "Listeners the route is reached on; all of them when left out.")
+    "Listeners the route is reached on; when left out, all of them but those with `only_named`.")
   static let service = SchemaRow(
     "service", .reference(.service), .absent, .live, "The service that answers.")
   static let builtin = SchemaRow(
@@ -36,6 +38,12 @@ enum RouteSection {
   static let handler = SchemaRow(
     "handler", .reference(.policy), .absent, .live,
     "A policy whose script answers, instead of a service; it runs after the route's policies.")
+  static let dialect = SchemaRow(
+    "dialect", .choice(DialectName.allCases.map(\.rawValue)), .absent, .live,
+    "The wire format that clients speak: a provider of the model that they name answers, instead of a service.")
+  static let price = SchemaRow(
+    "price", .decimal(places: Amount.places, ModelSection.creditBounds), .absent, .live,
+    "Credits that each request to the service costs; none when left out.")
   static let policies = SchemaRow(
     "policies", .list(.reference(.policy), count: 0...16, scalarAllowed: true), .empty, .live,
     "Policies that each request must pass, in this order.")
@@ -56,9 +64,14 @@ enum RouteSection {
   static let schema = SchemaSection(
     "route", "Which requests go where.",
     [
-      path, host, methods, listeners, service, builtin, handler, policies, permission, bodySize, clientFin,
-      replayOnStale,
+      path, host, methods, listeners, service, builtin, handler, dialect, policies, permission, price, bodySize,
+      clientFin, replayOnStale,
     ])
+
+  /// What a route may lead to, in the order of messages; each with an example of its value.
+  static let targets = [
+    (service, "NAME"), (builtin, "NAME"), (handler, "NAME"), (dialect, DialectName.openAIChat.rawValue),
+  ]
 
   /// True when a placeholder stands for a name, so that the route leads to nothing known; such a snapshot is for
   /// checking only.
@@ -83,18 +96,20 @@ enum RouteSection {
       hosts: try fields.list(host) { if case .host(let host) = $0 { host } else { nil } },
       paths: try fields.list(path) { if case .pattern(let pattern) = $0 { pattern } else { nil } },
       methods: try fields.list(methods) { if case .text(let name) = $0 { Method(name: name) } else { nil } },
-      listeners: named.isEmpty ? names.listeners.values.sorted() : named.sorted(),
+      listeners: named.isEmpty ? names.openListeners : named.sorted(),
       target: try target(fields, names),
       bodyBytesMax: try fields.optionalInteger(bodySize) ?? limits.bodyBytesMax,
       clientFin: try fields.choice(clientFin, of: ClientFin.self),
       replaysOnStale: try fields.boolean(replayOnStale),
       policies: try indices(fields, policies, names.policies),
-      permission: try fields.optionalText(permission))
+      permission: try fields.optionalText(permission),
+      price: try fields.optionalInteger(price).map { Amount(units: Int64($0)) })
   }
 
   private static func target(_ fields: SectionFields, _ names: RouteNames) throws(SchemaDefect) -> RouteTarget {
     if fields[service] != nil { return .service(try index(fields, service, names.services)) }
     if fields[handler] != nil { return .handler(try index(fields, handler, names.policies)) }
+    if fields[dialect] != nil { return .models(try fields.choice(dialect, of: DialectName.self)) }
     return .builtin(try fields.choice(builtin, of: BuiltinName.self))
   }
 

@@ -23,6 +23,17 @@ enum ServerSection {
     "timeouts", .section(timeoutSchema), .empty, .live, "How long Edge waits for a client.")
   static let dns = SchemaRow("dns", .section(dnsSchema), .empty, .live, "How the host names of endpoints are followed.")
 
+  static let memory = SchemaRow(
+    "memory", .section(memorySchema), .empty, .live, "What requests may take of memory together.")
+  static let stats = SchemaRow(
+    "stats", .choice([guarded, "public"]), .literal(guarded), .live,
+    "Whether a route to the built-in answer `stats` must have a permission (guarded) or may be open to all (public).")
+  private static let guarded = "guarded"
+
+  static let bodies = SchemaRow(
+    "bodies", .size((1 << 20)...(1 << 40)), .literal("256MiB"), .live,
+    "Bodies that must be read as a whole before they are sent on; beyond: 503.")
+
   static let head = SchemaRow(
     "head", .duration(1...3_600_000), .literal("15s"), .live,
     "From the first byte of a request head to its last; then 408.")
@@ -41,9 +52,12 @@ enum ServerSection {
 
   static let timeoutSchema = SchemaSection(
     "serverTimeouts", "How long Edge waits for a client.", [head, idle, body, send])
+  static let memorySchema = SchemaSection(
+    "serverMemory", "What requests may take of memory together.", [bodies])
   static let dnsSchema = SchemaSection("dns", "How the host names of endpoints are followed.", [refresh])
   static let schema = SchemaSection(
-    "server", "The process and its client side.", [workers, drain, trusted, varFolder, policies, timeouts, dns])
+    "server", "The process and its client side.",
+    [workers, drain, trusted, varFolder, policies, timeouts, dns, memory, stats])
 
   /// Typed settings; `folder` is the folder of the main file.
   static func decode(_ fields: SectionFields, folder: String) throws(SchemaDefect) -> ServerSettings {
@@ -59,6 +73,11 @@ enum ServerSection {
       idleTimeoutMilliseconds: try timeouts.integer(idle),
       bodyTimeoutMilliseconds: try timeouts.integer(body),
       sendTimeoutMilliseconds: try timeouts.integer(send),
-      dnsRefreshMilliseconds: try dns.integer(refresh))
+      dnsRefreshMilliseconds: try dns.integer(refresh),
+      bodyMemoryBytes: try fields.section(memory).integer(bodies),
+      statsArePublic: try fields.text(stats) != guarded)
   }
+
+  /// Whether routes to the statistics must be guarded; nothing is concluded from a wrong value.
+  static func guardsStats(_ fields: SectionFields) -> Bool { fields[stats]?.value == .text(guarded) }
 }
