@@ -9,6 +9,10 @@ enum AdminTable {
   private static func body(_ name: BuiltinName) -> BuiltinBody {
     switch name {
     case .health: HealthEndpoint.write
+    case .stats: StatsEndpoint.write
+    case .ready: ReadyEndpoint.write
+    case .metrics: MetricsEndpoint.write
+    case .models: ModelsEndpoint.write
     }
   }
 }

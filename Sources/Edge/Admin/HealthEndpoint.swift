@@ -9,11 +9,21 @@ enum HealthEndpoint {
     body.append(timestamp: facts.wall)
     body.append("\",\"version\":\"")
     body.append(Version.text)
-    body.append("\",\"connections\":{\"totalConnections\":")
-    body.append(decimal: UInt64(max(0, facts.counters.sum(.serverConnections))))
-    body.append(",\"totalUsers\":0,\"totalPendingRequests\":")
-    body.append(decimal: UInt64(max(0, facts.counters.sum(.runningExchanges))))
-    body.append(",\"connectionsByRole\":{}}}")
+    body.append("\",\"connections\":{")
+    body.append(connectionsOf: facts)
+    body.append("}}")
     return BuiltinReply()
+  }
+}
+
+extension ByteWriter {
+  /// The four members of connections that `/health` and `/stats` have. Users and roles belong to WebSockets, of which
+  /// there are none yet.
+  mutating func append(connectionsOf facts: BuiltinFacts) {
+    append("\"totalConnections\":")
+    append(decimal: UInt64(max(0, facts.counters.sum(.serverConnections))))
+    append(",\"totalUsers\":0,\"totalPendingRequests\":")
+    append(decimal: UInt64(max(0, facts.counters.sum(.runningExchanges))))
+    append(",\"connectionsByRole\":{}")
   }
 }

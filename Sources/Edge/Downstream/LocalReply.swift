@@ -73,13 +73,22 @@ struct BuiltinReply: BitwiseCopyable {
   var contentType: StaticString = "application/json"
 }
 
-/// A built-in endpoint: writes its body and says what the head shall say. Not for the request path of services.
+/// A built-in endpoint: writes its body and says what the head shall say. Not for the request path of services. When
+/// the body does not fit, the writer has overflowed: then it is called once more with `Limits.replyBodyBytes`, which is
+/// enough for all of them.
 typealias BuiltinBody = @Sendable (inout ByteWriter, BuiltinFacts) -> BuiltinReply
 
 /// What a built-in endpoint may tell.
 struct BuiltinFacts: Sendable {
   let counters: Counters
+  let metrics: Metrics
   let wall: UInt64
+  /// The worker that answers takes no new connections.
+  let isDraining: Bool
+  /// The number of the generation that answers.
+  let generation: UInt32
+  /// What `ModelList` made for that generation; empty: it has no models.
+  let models: StaticBytes
 }
 
 /// The rows that `Command` hands to the workers: one per `BuiltinName`, in its order.

@@ -41,6 +41,7 @@ extension ByteWriter {
     append(milliseconds: record.end &- record.start)
     append(",\"upstreamDuration\":")
     append(milliseconds: record.answered > record.sent ? record.answered - record.sent : 0)
+    if record.isMetered { append(meteredPartOf: record) }
     append(key: "generation", UInt64(record.generation))
     append("}\n")
   }
@@ -53,6 +54,35 @@ extension ByteWriter {
     append(record.parent)
     append(byte: 0x22)
   }
+
+  /// What was bought. Parts that never came to be are empty or 0, so that such lines have the same keys; only a
+  /// shortfall is rare enough to stand there when it is one.
+  private mutating func append(meteredPartOf record: ExchangeRecord) {
+    append(key: "provider", record.provider)
+    append(key: "model", record.model)
+    append(",\"attempt\":\"")
+    if record.attempt != ULID(high: 0, low: 0) { append(record.attempt) }
+    append(record.streams ? "\",\"stream\":true" : "\",\"stream\":false" as StaticString)
+    append(",\"usage\":{\"source\":\"")
+    append(record.usage.source.word)
+    append("\"")
+    append(key: "inputTokens", tokens: record.usage.inputTokens)
+    append(key: "cachedTokens", tokens: record.usage.cachedTokens)
+    append(key: "cacheWriteTokens", tokens: record.usage.cacheWriteTokens)
+    append(key: "outputTokens", tokens: record.usage.outputTokens)
+    append(key: "reasoningTokens", tokens: record.usage.reasoningTokens)
+    append("},\"credits\":")
+    append(record.charge)
+    if record.shortfall > .zero {
+      append(",\"shortfall\":")
+      append(record.shortfall)
+    }
+    append(",\"firstByte\":")
+    append(milliseconds: record.firstByte > record.start ? record.firstByte - record.start : 0)
+  }
+
+  /// What a provider says about tokens is its own affair; a line has no negative ones.
+  private mutating func append(key: StaticString, tokens: Int64) { append(key: key, UInt64(max(0, tokens))) }
 
   private mutating func append(key: StaticString, _ text: StaticBytes) {
     append(",\"")
@@ -74,5 +104,16 @@ extension ByteWriter {
     append(decimal: nanoseconds / 1_000_000)
     append(byte: 0x2e)
     append(decimal: nanoseconds / 1_000 % 1_000, width: 3)
+  }
+}
+
+extension UsageSource {
+  /// As the log writes it.
+  fileprivate var word: StaticString {
+    switch self {
+    case .none: "none"
+    case .reported: "reported"
+    case .estimated: "estimated"
+    }
   }
 }

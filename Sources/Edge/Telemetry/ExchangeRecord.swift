@@ -40,6 +40,21 @@ struct ExchangeRecord: BitwiseCopyable {
   var principalCount: UInt16 = 0
   /// The policy that refused, or failed.
   var policy = StaticBytes.empty
+  /// It has a price; what follows is about that, and told only then.
+  var isMetered = false
+  /// Who was asked last and for which model, by their names in the configuration; empty: nobody, or no model.
+  var provider = StaticBytes.empty
+  var model = StaticBytes.empty
+  /// What the ledger knows it by; 0: nothing was dispatched.
+  var attempt = ULID(high: 0, low: 0)
+  /// The answer was asked for as a stream.
+  var streams = false
+  var usage = Usage()
+  /// What the account paid, and what it could not cover.
+  var charge = Amount.zero
+  var shortfall = Amount.zero
+  /// Monotonic nanoseconds of the first byte of the answer's body that went to the client; 0: never.
+  var firstByte: UInt64 = 0
 }
 
 /// The text of a record: five areas of fixed size.

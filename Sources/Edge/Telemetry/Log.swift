@@ -29,6 +29,8 @@ final class Log: Sendable {
   /// The longest line but those of exchanges, and the longest text in it; what is cut ends in an ellipsis.
   private static let lineBytesMax = 64 << 10
   fileprivate static let textBytesMax = 8 << 10
+  /// The longest line of an exchange: each byte of its text may take six, and names of the configuration stand in it.
+  static let recordBytesMax = 8 << 10
   private static let lookMilliseconds: Int32 = 10
 
   /// nil when the kernel refuses memory or a descriptor.
@@ -151,7 +153,7 @@ final class Log: Sendable {
     for ring in rings {
       var writer = ByteWriter(base: memory, capacity: capacity)
       while let cell = ring.first() {
-        if writer.room < 4_096 {
+        if writer.room < Log.recordBytesMax {
           write(writer.base, writer.count)
           writer = ByteWriter(base: memory, capacity: capacity)
         }

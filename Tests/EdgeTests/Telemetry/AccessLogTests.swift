@@ -59,6 +59,89 @@ struct AccessLogTests {
     #expect(line(record).text == expected)
   }
 
+  static let meteredKeys = ["provider", "model", "attempt", "stream", "usage", "credits", "firstByte"]
+
+  @Test func goldenMeteredLine() throws {
+    var record = ExchangeRecord()
+    record.isMetered = true
+    record.provider = StaticBytes("openai")
+    record.model = StaticBytes("gpt-4")
+    record.attempt = ULID(high: 1, low: 2)
+    record.streams = true
+    record.usage = Usage(
+      source: .reported, inputTokens: 120, cachedTokens: 20, cacheWriteTokens: 3, outputTokens: 45, reasoningTokens: 6)
+    record.charge = Amount(units: 1_250_000_001)
+    record.shortfall = Amount(units: 500_000_000)
+    record.start = 1_000_000_000
+    record.firstByte = 1_120_500_999
+    record.end = 1_120_500_999
+    record.generation = 2
+    let expected =
+      #""duration":120.500,"upstreamDuration":0.000,"provider":"openai","model":"gpt-4","#
+      + #""attempt":"0000000000000G000000000002","stream":true,"usage":{"source":"reported","inputTokens":120,"#
+      + #""cachedTokens":20,"cacheWriteTokens":3,"outputTokens":45,"reasoningTokens":6},"credits":1.250000001,"#
+      + #""shortfall":0.5,"firstByte":120.500,"generation":2}"# + "\n"
+    let text = line(record).text
+    #expect(text.hasSuffix(expected), "\(text)")
+    let object = try parsed(text)
+    #expect(Set(object.keys) == Set(AccessLogTests.keys + AccessLogTests.meteredKeys + ["shortfall"]))
+  }
+
+  /// What was bought stands only in lines of what has a price; there, what never came to be is empty or 0.
+  @Test func meteredWithoutAnAttempt() throws {
+    var record = ExchangeRecord()
+    record.start = 7
+    record.isMetered = true
+    let object = try parsed(line(record).text)
+    #expect(Set(object.keys) == Set(AccessLogTests.keys + AccessLogTests.meteredKeys))
+    #expect(object["attempt"] as? String == "" && object["stream"] as? Bool == false)
+    #expect(object["credits"] as? Int == 0 && object["firstByte"] as? Double == 0)
+    #expect((object["usage"] as? [String: Any])?["source"] as? String == "none")
+    record.charge = Amount(units: 5)
+    record.provider = StaticBytes("p")
+    record.isMetered = false
+    #expect(Set(try parsed(line(record).text).keys) == Set(AccessLogTests.keys))
+  }
+
+  @Test(arguments: [(UsageSource.none, "none"), (.reported, "reported"), (.estimated, "estimated")])
+  func sourcesOfUsage(_ source: UsageSource, _ name: String) throws {
+    var record = ExchangeRecord()
+    record.isMetered = true
+    record.usage.source = source
+    record.usage.outputTokens = -4
+    let usage = try #require(try parsed(line(record).text)["usage"] as? [String: Any])
+    #expect(usage["source"] as? String == name && usage["outputTokens"] as? Int == 0)
+  }
+
+  /// Everything as long as it can be, in its widest escapes: the writer has room for it.
+  @Test func theLongestLine() throws {
+    let area = ByteArea([UInt8](repeating: 0, count: RecordText.bytes))
+    let name = ByteArea([UInt8](repeating: 0x22, count: MetricNames.nameBytesMax))
+    let names = StaticBytes(start: name.base, count: name.count)
+    var record = ExchangeRecord()
+    record.origin = .child
+    (record.listener, record.route, record.service, record.endpoint, record.policy) = (
+      names, names, names, names, names
+    )
+    (record.provider, record.model) = (names, names)
+    record.methodCount = UInt16(Limits.methodBytesMax)
+    record.pathCount = UInt16(Limits.recordPathBytes)
+    record.hostCount = UInt16(Limits.recordHostBytes)
+    record.requestIDCount = UInt16(Limits.requestIDBytes)
+    record.principalCount = UInt16(Limits.recordPrincipalBytes)
+    (record.requestBytes, record.responseBytes, record.end, record.answered) = (.max, .max, .max, .max)
+    (record.sent, record.startWall, record.firstByte) = (1, .max, .max)
+    record.isMetered = true
+    record.usage = Usage(
+      source: .estimated, inputTokens: .max, cachedTokens: .max, cacheWriteTokens: .max, outputTokens: .max,
+      reasoningTokens: .max)
+    (record.charge, record.shortfall) = (Amount(units: .min), Amount(units: .max))
+    let outcome = written(capacity: Log.recordBytesMax) { $0.append(accessLine: record, text: area.base) }
+    #expect(!outcome.overflowed)
+    #expect(outcome.text.utf8.count > 4_096)
+    _ = try parsed(outcome.text)
+  }
+
   @Test func emptyRecord() throws {
     let outcome = line(ExchangeRecord(), path: [], host: [], id: [])
     #expect(!outcome.overflowed)
@@ -94,7 +177,7 @@ struct AccessLogTests {
     }
   }
 
-  /// The widest escapes in every text: still one valid line that the writer's least room (4,096 bytes) takes.
+  /// The widest escapes in every text: still one valid line that 4,096 bytes take.
   @Test(arguments: [UInt8(0), 0x0a, 0x22, 0x5c, 0x7f, 0x80, 0xc0, 0xff])
   func hostileBytes(_ byte: UInt8) throws {
     let outcome = line(
