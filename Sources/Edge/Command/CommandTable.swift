@@ -88,7 +88,7 @@ struct UsageError: Error {
 /// All verbs.
 enum CommandTable {
   static let rows: [CommandRow] = [
-    RunCommand.row, CheckCommand.row, TestCommand.row, TokenCommand.row, VersionCommand.row,
+    RunCommand.row, CheckCommand.row, TestCommand.row, TokenCommand.row, DemoProviderCommand.row, VersionCommand.row,
   ]
 
   /// Runs a command line without the program's name; returns the exit code.

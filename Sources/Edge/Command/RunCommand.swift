@@ -12,7 +12,15 @@ enum RunCommand {
     guard let spawner = Spawner.start() else { return refuse("no process or descriptors for the spawner") }
     // Before any thread exists. A signal that comes while the configuration is read is not lost.
     guard let signals = SignalSource() else { return refuse("out of file descriptors") }
-    let options = LoadOptions(environment: Environment.current(), dev: arguments.has("--dev"), mayWrite: true)
+    let isDevelopment = arguments.has("--dev")
+    let demo: DemoProvider?
+    do throws(DemoError) {
+      demo = isDevelopment ? try DemoProvider(port: 0) : nil
+      try demo?.start()
+    } catch { return refuse(error.message) }
+    defer { demo?.end() }
+    let options = LoadOptions(
+      environment: Environment.current(), dev: isDevelopment, mayWrite: true, demo: demo?.address)
     let outcome = Loader.load(path: arguments.configPath, options: options)
     for diagnosis in outcome.diagnoses where outcome.hasErrors || diagnosis.severity != .note {
       Console.error(diagnosis.render())
@@ -22,10 +30,11 @@ enum RunCommand {
     }
     do throws(StartError) {
       let settings = ControlSettings(
-        path: arguments.configPath, options: options, builtins: AdminTable.builtins)
+        path: arguments.configPath, options: options, builtins: AdminTable.builtins,
+        warnings: outcome.diagnoses.filter { $0.severity == .warning }.map { $0.render() })
       let control = try ControlThread(settings, snapshot, resolved: resolved, spawner: spawner)
       try control.run(signals: signals) {
-        if arguments.has("--dev") { Console.error(greeting(control.newest)) }
+        if isDevelopment { Console.error(greeting(control.newest)) }
       }
       return ExitCode.success
     } catch {
@@ -39,6 +48,24 @@ enum RunCommand {
     return ExitCode.failed
   }
 
+  /// How a model is asked, where the configuration has one.
+  private static func chatExamples(_ snapshot: Snapshot, _ address: String, _ token: String) -> [String] {
+    let path = "/v1/chat/completions"
+    let serves = snapshot.routes.contains { route in
+      route.target == .models(.openAIChat) && route.paths.contains { $0.text == path }
+    }
+    guard serves, let model = snapshot.models.first(where: { !$0.providers.isEmpty })?.name else { return [] }
+    let messages = "[{\"role\": \"user\", \"content\": \"Hello\"}]"
+    let asks = "client.chat.completions.create(model=\"\(model)\", messages=\(messages), stream=True)"
+    let prints = "print(part.choices[0].delta.content or \"\", end=\"\", flush=True)"
+    return [
+      "         curl \(address)\(path) -H 'authorization: Bearer \(token)' -H 'content-type: application/json' "
+        + "-d '{\"model\": \"\(model)\", \"messages\": \(messages)}'",
+      "         .venv/bin/python -c 'import openai; client = openai.OpenAI(base_url=\"\(address)/v1\", "
+        + "api_key=\"\(token)\"); [\(prints) for part in \(asks) if part.choices]; print()'",
+    ]
+  }
+
   /// What a newcomer reads; on standard error, so that standard output is log lines only.
   private static func greeting(_ generation: Generation) -> String {
     let addresses = generation.plan.listeners.map { "http://\($0.socket.address)" }
@@ -49,6 +76,7 @@ enum RunCommand {
         let token = DevelopmentToken().signed(generation.plan.snapshot.auth)
       {
         lines.append("         curl -H 'authorization: Bearer \(token)' \(address)/api/whoami")
+        lines += chatExamples(generation.plan.snapshot, address, token)
       }
     }
     lines.append("  routes \(generation.plan.snapshot.routes.map(\.name).joined(separator: ", "))")
