@@ -117,6 +117,7 @@ typedef struct definition {
   int count;
   clua_function index;
   clua_function assign;
+  clua_function text;
   const clua_value *value;
   const void *identity;
   int reference;
@@ -191,19 +192,24 @@ static int define_class(lua_State *L) {
   lua_pushstring(L, d->name);
   lua_pushcclosure(L, object_assign, 2);
   lua_setfield(L, -2, "__newindex");
+  if (d->text != NULL) {
+    clua_push_function(L, d->text);
+    lua_setfield(L, -2, "__tostring");
+  }
   d->reference = luaL_ref(L, LUA_REGISTRYINDEX);
   return 0;
 }
 
 int clua_define_class(
-    clua_machine *machine, const char *name, const char *const *names, const clua_function *functions, int count) {
-  definition d = {.name = name, .names = names, .functions = functions, .count = count};
+    clua_machine *machine, const char *name, const char *const *names, const clua_function *functions, int count,
+    clua_function text) {
+  definition d = {.name = name, .names = names, .functions = functions, .count = count, .text = text};
   clua_class *classes =
       clua_grown(machine->classes, machine->class_count, &machine->class_capacity, sizeof(clua_class));
   if (classes == NULL) return -1;
   machine->classes = classes;
   if (clua_protect(machine, define_class, &d) != LUA_OK) return -1;
-  machine->classes[machine->class_count] = (clua_class){d.identity, d.reference};
+  machine->classes[machine->class_count] = (clua_class){d.identity, d.reference, text != NULL};
   return machine->class_count++;
 }
 

@@ -102,6 +102,7 @@ typedef struct clua_object {
 typedef struct clua_class {
   const void *metatable;
   int reference;
+  int is_value;  // has a text, and may stand in tables that are laid out flat
 } clua_class;
 
 enum { CLUA_MESSAGE_SIZE = 1024, CLUA_TRACEBACK_SIZE = 4096, CLUA_FRAMES = 16 };

@@ -181,6 +181,14 @@ static int flatten_members(flattening *f, int is_list, lua_Unsigned count, int d
   return reason;
 }
 
+static int flatten_handle(lua_State *L, clua_value *out) {
+  int class_index = class_of(L, -1);
+  if (class_index < 0 || !clua_of(L)->classes[class_index].is_value) return CLUA_FLAT_UNSUPPORTED;
+  out->count = (uint32_t)class_index;
+  memcpy(&out->as.integer, lua_touserdata(L, -1), sizeof(int64_t));
+  return 0;
+}
+
 // The value on the top of the stack, which stays there.
 static int flatten(flattening *f, int depth) {
   lua_State *L = f->L;
@@ -195,6 +203,7 @@ static int flatten(flattening *f, int depth) {
     case CLUA_INTEGER: out->as.integer = lua_tointeger(L, -1); return 0;
     case CLUA_NUMBER: out->as.number = lua_tonumber(L, -1); return 0;
     case CLUA_STRING: out->as.bytes = lua_tolstring(L, -1, &out->length); return 0;
+    case CLUA_HANDLE: return flatten_handle(L, out);
     case CLUA_MAP: break;
     default: return CLUA_FLAT_UNSUPPORTED;
   }

@@ -147,8 +147,8 @@ public final class LuaMachine {
   }
 
   /// Defines a class of handles: values with methods and a number inside. Returns its index; nil: no memory.
-  public func defineClass(_ name: String, methods: [(String, HostFunction)]) -> Int? {
-    let made = withNames(methods) { clua_define_class(machine, name, $0, $1, Int32(methods.count)) }
+  public func defineClass(_ name: String, methods: [(String, HostFunction)], text: HostFunction? = nil) -> Int? {
+    let made = withNames(methods) { clua_define_class(machine, name, $0, $1, Int32(methods.count), text) }
     return made < 0 ? nil : Int(made)
   }
 

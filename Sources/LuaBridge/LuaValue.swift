@@ -122,6 +122,6 @@ public enum FlatFault: Int32, Error, Sendable {
   case deep = -2
   /// A key that is neither a string nor part of a sequence.
   case key = -3
-  /// A function, a coroutine, an object or a handle.
+  /// A function, a coroutine, an object or a handle that has no text.
   case unsupported = -4
 }

@@ -18,6 +18,16 @@ extension LuaCall {
 }
 
 extension LuaMachine {
+  /// Answers what a call waits for with one or two plain values.
+  @inlinable public func resume(_ call: inout LuaCall, _ first: LuaValue, _ second: LuaValue? = nil) -> LuaOutcome {
+    var values = (first, second ?? .nothing)
+    return withUnsafePointer(to: &values) { pair in
+      pair.withMemoryRebound(to: LuaValue.self, capacity: 2) {
+        resume(&call, values: $0, count: second == nil ? 1 : 2)
+      }
+    }
+  }
+
   /// Answers what a call waits for with an error.
   public func resume(_ call: inout LuaCall, error text: String) -> LuaOutcome {
     var text = text

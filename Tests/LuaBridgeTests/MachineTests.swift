@@ -99,6 +99,27 @@ import Testing
     #expect(try fixture.run("edge.echo(edge.make())").hasSuffix("unsupported"))
   }
 
+  /// Handles that have a text are values: they go where tables go.
+  @Test func valuesHaveATextAndAFlatForm() throws {
+    let fixture = try Fixture()
+    let plain = try #require(fixture.machine.defineClass("plain", methods: []))
+    let made = fixture.machine.defineClass("value", methods: []) { state, _, result in
+      let call = HostCall(state, result)
+      return call.handle(1, class: 1) == 42 ? call.value(.string("forty-two")) : call.raise("not a value")
+    }
+    #expect(plain == 0 && made == 1)
+    fixture.machine.define("edge.plain") { _, _, result in HostCall(nil, result).value(.handle(class: 0, payload: 1)) }
+    fixture.machine.define("edge.make") { _, _, result in HostCall(nil, result).value(.handle(class: 1, payload: 42)) }
+    #expect(try fixture.run("return tostring(edge.make())") == "'forty-two'")
+    #expect(try fixture.run("return ('%s'):format(edge.make())") == "'forty-two'")
+    #expect(try fixture.run("return tostring(edge.echo({a = {edge.make()}}).a[1])") == "'forty-two'")
+    #expect(try fixture.run("return tostring(edge.echo(edge.make()))") == "'forty-two'")
+    #expect(try fixture.run("edge.echo({edge.make(), edge.plain()})").hasSuffix("unsupported"))
+    #expect(try fixture.run("return getmetatable(edge.make())") == "false")
+    #expect(
+      try fixture.run("edge.make().x = 1") == "error: policies/test.lua:1: value is read-only: 'x' cannot be set")
+  }
+
   @Test func waitsAndGoesOn() throws {
     let fixture = try Fixture()
     var call = LuaCall(function: try fixture.function("local a = edge.wait() local b = edge.wait() return {a, b}"))

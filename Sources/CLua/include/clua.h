@@ -93,7 +93,7 @@ enum {
   CLUA_FLAT_FULL = -1,         // more than `capacity`
   CLUA_FLAT_DEEP = -2,         // more than 100 tables inside each other
   CLUA_FLAT_KEY = -3,          // a key that is neither a string nor part of a sequence
-  CLUA_FLAT_UNSUPPORTED = -4,  // a function, coroutine, object or handle
+  CLUA_FLAT_UNSUPPORTED = -4,  // a function, coroutine, object or handle without a text
 };
 int clua_argument_flat(lua_State *L, int index, clua_value *out, int capacity);
 
@@ -150,9 +150,12 @@ int clua_define_value(clua_machine *machine, const char *path, const clua_value 
 int clua_define_object(
     clua_machine *machine, const char *name, const char *const *names, const clua_function *functions, int count,
     clua_function index, clua_function assign);
-// Values with methods and a number inside that scripts cannot see. Returns the index of the class, or -1.
+// Values with methods and a number inside that scripts cannot see. `text` is what `tostring` calls with the handle, or
+// NULL; handles that have one are values and may stand in tables that are laid out flat. Returns the index of the
+// class, or -1.
 int clua_define_class(
-    clua_machine *machine, const char *name, const char *const *names, const clua_function *functions, int count);
+    clua_machine *machine, const char *name, const char *const *names, const clua_function *functions, int count,
+    clua_function text);
 
 // MARK: Scripts
 

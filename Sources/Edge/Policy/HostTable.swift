@@ -4,8 +4,8 @@
 /// All rows.
 enum HostTable {
   static let functions: [HostRow] =
-    VerdictAPI.rows + JWTAPI.rows + PermissionAPI.rows + LimitAPI.rows + KeyValueAPI.rows + HTTPAPI.rows
-    + JSONAPI.rows + CryptoAPI.rows + TimeAPI.rows + LogAPI.rows
+    VerdictAPI.rows + JWTAPI.rows + PermissionAPI.rows + LimitAPI.rows + CreditAPI.rows + PriceAPI.rows
+    + KeyValueAPI.rows + HTTPAPI.rows + JSONAPI.rows + CryptoAPI.rows + TimeAPI.rows + LogAPI.rows
 
   static let objects: [HostObject] = [
     HostObject(name: "req", fields: RequestAPI.fields, index: nil, assign: nil),
@@ -17,5 +17,6 @@ enum HostTable {
   static let classes: [HostClass] = [
     HostClass(name: "credential", methods: []),
     HostClass(name: "limit", methods: LimitAPI.methods),
+    HostClass(name: "decimal", methods: [], text: CreditAPI.decimalText),
   ]
 }

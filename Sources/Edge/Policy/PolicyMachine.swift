@@ -24,6 +24,8 @@ final class PolicyMachine {
   private let functions: UnsafeMutablePointer<Int32>
   private let names: [StaticBytes]
   private let arena = Arena()
+  /// By coroutine: which function of the script waits there.
+  private var waits: [PolicyWait] = []
   /// Lines about failed policies in the current second: a broken script must not fill the disk.
   private var errorSecond: UInt64 = 0
   private var errorLines = 0
@@ -95,7 +97,8 @@ final class PolicyMachine {
       if made == nil { return false }
     }
     for kind in HostTable.classes {
-      if lua.defineClass(kind.name, methods: kind.methods.map { ($0.name, $0.function) }) == nil { return false }
+      let methods = kind.methods.map { ($0.name, $0.function) }
+      if lua.defineClass(kind.name, methods: methods, text: kind.text) == nil { return false }
     }
     return true
   }
@@ -135,11 +138,14 @@ final class PolicyMachine {
     return outcome == .done ? [] : [.script(policy: policy, lua.error)]
   }
 
+  /// What a route may ask of its policies; one of them must be there.
+  private static let ofPolicies: [PolicyPhase] = [.onRequest, .onSelect, .onLog]
+
   /// Every policy of a route must have the phase that it is there for.
   private func missing(_ route: Int, _ row: Route, _ broken: Set<Int>) -> [PolicyFault] {
     var faults: [PolicyFault] = []
     for policy in row.policies where !broken.contains(policy) {
-      if has(.onRequest, policy: policy) || has(.onLog, policy: policy) { continue }
+      if PolicyMachine.ofPolicies.contains(where: { has($0, policy: policy) }) { continue }
       faults.append(.missingPhase(policy: policy, route: route, isHandler: false))
     }
     guard case .handler(let policy) = row.target, !broken.contains(policy) else { return faults }
@@ -168,9 +174,12 @@ final class PolicyMachine {
       context = made
     }
     var call = LuaCall(function: function, context: context)
-    let outcome =
-      phase == .onLog
-      ? lua.start(&call, .context, .nothing) : lua.start(&call, .object(HostObject.request), .context)
+    let outcome: LuaOutcome
+    switch phase {
+    case .onSelect: outcome = lua.start(&call, at: host.layOutCandidates(then: .context), count: 2)
+    case .onLog: outcome = lua.start(&call, .context, .nothing)
+    default: outcome = lua.start(&call, .object(HostObject.request), .context)
+    }
     return settle(outcome, &call, phase, policy, &coroutine)
   }
 
@@ -180,6 +189,7 @@ final class PolicyMachine {
   ) -> PolicyOutcome {
     host.begin(names[policy], phase)
     var call = LuaCall(function: function(phase, policy), context: context, coroutine: coroutine)
+    let wait = waits.indices.contains(Int(coroutine)) ? waits[Int(coroutine)] : .nothing
     coroutine = -1
     let outcome: LuaOutcome
     switch answer {
@@ -187,8 +197,41 @@ final class PolicyMachine {
       outcome = AnswerValues.with(answer) { lua.resume(&call, values: $0.baseAddress, count: 1) }
     case .fetched(let service, .failed(let cause)):
       outcome = lua.resume(&call, error: "no answer from '\(service)': \(cause.name)")
+    case .ledger(let answer): outcome = resume(&call, answer, wait)
+    case .body: outcome = resumeWithBody(&call, wait)
     }
     return settle(outcome, &call, phase, policy, &coroutine)
+  }
+
+  private func resume(_ call: inout LuaCall, _ answer: LedgerAnswer, _ wait: PolicyWait) -> LuaOutcome {
+    switch (answer, wait) {
+    case (.hold(let outcome), .hold(let amount)):
+      guard let held = host.take(outcome, amount) else { return endWithoutLedger(&call) }
+      return lua.resume(&call, .boolean(held.isGranted), .integer(Int(held.available.units)))
+    case (.unavailable, _): return endWithoutLedger(&call)
+    case (.hold, _): return lua.resume(&call, error: "nothing was to be held")
+    default: return LedgerValues.with(answer) { lua.resume(&call, values: $0.baseAddress, count: $1) }
+    }
+  }
+
+  /// No answer is never a yes: what may still be refused is refused.
+  private func endWithoutLedger(_ call: inout LuaCall) -> LuaOutcome {
+    guard host.mayRefuse else { return lua.resume(&call, error: "the ledger of credits cannot be reached") }
+    host.refuseWithoutLedger()
+    return .ended
+  }
+
+  /// Gives what waited for the body the value that it asked for.
+  private func resumeWithBody(_ call: inout LuaCall, _ wait: PolicyWait) -> LuaOutcome {
+    switch (wait, host.price, host.body) {
+    case (.estimate, .free, _), (.body, _, .none): return lua.resume(&call, .nothing)
+    case (.estimate, .known(let amount), _): return lua.resume(&call, .integer(Int(amount.units)))
+    case (.estimate, .refused(let code, let message), _):
+      host.refuse(code, message)
+      return .ended
+    case (.body, _, .known(let bytes)): return lua.resume(&call, .string(bytes))
+    default: return lua.resume(&call, error: "the body was not read")
+    }
   }
 
   /// Forgets a policy that waits for an answer nobody needs any more.
@@ -211,6 +254,8 @@ final class PolicyMachine {
     switch outcome {
     case .pending:
       coroutine = call.coroutine
+      while waits.count <= Int(coroutine) { waits.append(.nothing) }
+      waits[Int(coroutine)] = host.wait
       return .waiting
     case .ended:
       lua.finish(&call)
@@ -221,9 +266,11 @@ final class PolicyMachine {
       return result
     case .done:
       let isNothing = lua.returnedKind(call) == .nothing
+      let complaint = phase == .onSelect && !isNothing ? host.order(as: lua, call) : nil
       lua.finish(&call)
+      if let complaint { return failed(phase, policy, "\(complaint)") }
       if phase == .handle { return failed(phase, policy, "handle returned without an answer; call edge.reply") }
-      if isNothing { return .passed }
+      if isNothing || phase == .onSelect { return .passed }
       return failed(
         phase, policy, "\(phase.rawValue) returned a value; return nothing, or call edge.refuse or edge.reply")
     }
@@ -287,8 +334,9 @@ extension PolicyPhase {
     switch self {
     case .start: 0
     case .onRequest: 1
-    case .handle: 2
-    case .onLog: 3
+    case .onSelect: 2
+    case .handle: 3
+    case .onLog: 4
     }
   }
 }

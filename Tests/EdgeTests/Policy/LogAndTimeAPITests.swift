@@ -88,6 +88,22 @@ import Testing
     #expect(try bench.run("return edge.time.monotonic()") == "12345.5")
   }
 
+  static let times: [(String, String)] = [
+    ("0", "'1970-01-01T00:00:00.000Z'"), ("1700000000", "'2023-11-14T22:13:20.000Z'"),
+    ("1700000000.123", "'2023-11-14T22:13:20.123Z'"), ("1700000000.9996", "'2023-11-14T22:13:21.000Z'"),
+    ("edge.time.now()", "'2023-11-14T22:13:20.500Z'"), ("9999999999.999", "'2286-11-20T17:46:39.999Z'"),
+  ]
+
+  @Test(arguments: times) func timesAsText(_ seconds: String, _ text: String) throws {
+    #expect(try PolicyBench.runner().run("return edge.time.text(\(seconds))") == text)
+  }
+
+  @Test(arguments: ["", "nil", "'0'", "-1", "1e10", "0/0", "1/0", "{}"]) func whatIsNoTime(_ value: String) throws {
+    #expect(
+      try PolicyBench.runner().run("return edge.time.text(\(value))")
+        == "error: edge.time.text takes seconds since 1970, up to the year 2286")
+  }
+
   @Test func initKnowsTheTime() throws {
     let bench = try PolicyBench.runner(start: "state.started = edge.time.now()")
     #expect(try bench.run("return state.started > 1700000000") == "true")

@@ -37,7 +37,10 @@ import Testing
     (.onRequest, "edge.reply{}", .answered, ""), (.onRequest, "edge.refuse('FORBIDDEN')", .answered, ""),
     (.onRequest, "pcall(edge.refuse, 'FORBIDDEN') error('not stopped')", .answered, ""),
     (.onRequest, "coroutine.wrap(function() edge.refuse('FORBIDDEN') end)() error('on')", .answered, ""),
-    (.onLog, "edge.refuse('FORBIDDEN')", .failed, "edge.refuse has a meaning in on_request and handle only"),
+    (
+      .onLog, "edge.refuse('FORBIDDEN')", .failed,
+      "edge.refuse has a meaning in on_request, on_select and handle only"
+    ),
     (.onLog, "edge.reply{}", .failed, "edge.reply has a meaning in on_request and handle only"),
     (.onRequest, "error('own words')", .failed, "own words"), (.onRequest, "error('bare', 0)", .failed, "bare"),
     (.onRequest, "error({})", .failed, "error object is a table value"),

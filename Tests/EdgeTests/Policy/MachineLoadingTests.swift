@@ -37,7 +37,7 @@ import Testing
         + "    ^" + String(repeating: "~", count: 59)),
     Fault(
       script: "edge.refuse(\"FORBIDDEN\")\nreturn {}",
-      finding: "p.lua:1:1: error: edge.refuse has a meaning in on_request and handle only\n"
+      finding: "p.lua:1:1: error: edge.refuse has a meaning in on_request, on_select and handle only\n"
         + "  edge.refuse(\"FORBIDDEN\")\n  ^~~~~~~~~~~~~~~~~~~~~~~~"),
     Fault(
       script: "return {init = function() return req.path end}",
@@ -55,7 +55,7 @@ import Testing
     Fault(
       script: "return {on_response = function() end}",
       finding: "p.lua:1:9: error: 'on_response' is no phase of a policy\n  return {on_response = function() end}\n"
-        + "          ^~~~~~~~~~~\n  known: init, on_request, handle, on_log"),
+        + "          ^~~~~~~~~~~\n  known: init, on_request, on_select, handle, on_log"),
     Fault(
       script: "return {on_log = 5}",
       finding: "p.lua:1:9: error: 'on_log' must be a function\n  return {on_log = 5}\n          ^~~~~~"),
@@ -64,7 +64,8 @@ import Testing
       finding: "p.lua:3:3: error: 'handle' must be a function\n    handle = {}}\n    ^~~~~~"),
     Fault(
       script: "return {function() end}",
-      finding: "p.lua: error: '[not a name]' is no phase of a policy\n  known: init, on_request, handle, on_log"),
+      finding:
+        "p.lua: error: '[not a name]' is no phase of a policy\n  known: init, on_request, on_select, handle, on_log"),
     Fault(script: "\u{1B}Lua", finding: "p.lua:1:1: error: attempt to load a binary chunk (mode is 't')\n   Lua\n  ^"),
   ]
 
@@ -150,15 +151,21 @@ import Testing
 
   static let phases: [(String, String, [String])] = [
     ("on_request", "service: s, policies: [p]", []),
-    ("on_log", "service: s, policies: [p]", []),
+    ("on_log", "service: s, policies: [p]", []), ("on_select", "service: s, policies: [p]", []),
     ("handle", "handler: p", []),
     (
       "handle", "service: s, policies: [p]",
-      ["the policy 'p' has nothing to say to a request", "a policy's script returns a table with 'on_request' or"]
+      [
+        "the policy 'p' has nothing to say to a request",
+        "a policy's script returns a table with 'on_request', 'on_select' or",
+      ]
     ),
     (
       "init", "builtin: health, policies: p",
-      ["the policy 'p' has nothing to say to a request", "a policy's script returns a table with 'on_request' or"]
+      [
+        "the policy 'p' has nothing to say to a request",
+        "a policy's script returns a table with 'on_request', 'on_select' or",
+      ]
     ),
     (
       "on_request", "handler: p",
@@ -192,10 +199,10 @@ import Testing
       yaml: "policies: {a: {script: a.lua}, b: {script: b.lua}}\n",
       scripts: [
         "a.lua": "local f = function() end return {init = f, on_log = f}",
-        "b.lua": "return {handle = function() end}",
+        "b.lua": "return {handle = function() end, on_select = function() end}",
       ])
     let found = PolicyPhase.allCases.map { phase in (0..<2).map { bench.machine.has(phase, policy: $0) } }
-    #expect(found == [[true, false], [false, false], [false, true], [true, false]])
+    #expect(found == [[true, false], [false, false], [false, true], [false, true], [true, false]])
     #expect(bench.ask(.onRequest, policy: 0) == .passed, "what a script has not is passed")
     #expect(bench.context == -1, "and costs nothing")
   }

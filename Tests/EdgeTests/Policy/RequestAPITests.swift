@@ -13,7 +13,7 @@ import Testing
     ("/", "method", "'GET'"), ("/", "host", "'h'"), ("/", "id", "'the-request-id'"), ("/", "route", "'the-route'"),
     ("/", "listener", "'main'"), ("/", "upgrade", "false"), ("/", "permission", "nil"), ("/", "credential", "nil"),
     ("/", "address", "'203.0.113.9'"), ("/", "network", "'203.0.113.9'"), ("/", "headers", "handle"),
-    ("/", "params", "handle"), ("/", "args", "handle"),
+    ("/", "params", "handle"), ("/", "args", "handle"), ("/", "body", "nil"),
   ]
 
   @Test(arguments: fields) func everyField(_ target: String, _ name: String, _ expected: String) throws {

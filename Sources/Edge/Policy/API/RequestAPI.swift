@@ -51,6 +51,21 @@ enum RequestAPI {
       }
     },
     HostRow(
+      "body", "req.body",
+      "The whole body, read when it is first asked for; nil when there is none. Waits until it is there."
+    ) {
+      read($0, $1, $2) { call, host, view in
+        switch host.body {
+        case .none: return call.nothing()
+        case .known(let bytes): return call.value(.string(bytes))
+        case .needsBody:
+          host.wait = .body
+          host.operation = .body
+          return call.pause()
+        }
+      }
+    },
+    HostRow(
       "headers", "req.headers[\"name\"]",
       "A header field, whatever the case of its name; several of one name stand behind each other with commas. Bearer "
         + "tokens and API keys cannot be read. Assigning sets what the service gets; nil removes it."

@@ -19,7 +19,9 @@ enum VerdictAPI {
   private static let refuse: HostFunction = { state, context, result in
     let call = HostCall(state, result)
     guard let host = PolicyHost.of(context) else { return call.nothing() }
-    guard host.decides else { return call.raise("edge.refuse has a meaning in on_request and handle only") }
+    guard host.mayRefuse else {
+      return call.raise("edge.refuse has a meaning in on_request, on_select and handle only")
+    }
     guard let name = call.string(1), let code = ErrorCode(name: name) else {
       return call.raise("edge.refuse needs an error code such as \"FORBIDDEN\"")
     }
@@ -32,7 +34,7 @@ enum VerdictAPI {
   private static let reply: HostFunction = { state, context, result in
     let call = HostCall(state, result)
     guard let host = PolicyHost.of(context) else { return call.nothing() }
-    guard host.decides else { return call.raise("edge.reply has a meaning in on_request and handle only") }
+    guard host.mayReply else { return call.raise("edge.reply has a meaning in on_request and handle only") }
     guard call.kind(1) == .map else {
       return call.raise("edge.reply needs a table such as {status=200, json={ok=true}}")
     }
@@ -54,8 +56,11 @@ extension ErrorCode {
 }
 
 extension PolicyHost {
-  /// Whether the phase is one that decides about the request.
-  var decides: Bool { phase == .onRequest || phase == .handle }
+  /// Whether the phase is one that may end the exchange with an error.
+  var mayRefuse: Bool { mayReply || phase == .onSelect }
+
+  /// Whether the phase is one that may answer in the place of whoever would be asked.
+  var mayReply: Bool { phase == .onRequest || phase == .handle }
 
   /// The second argument of a refusal; what the function returns when it cannot be used.
   fileprivate func readDetails(_ call: HostCall) -> Int32? {

@@ -8,12 +8,13 @@ import LuaBridge
 enum FlatJSON {
   /// Why a value has no JSON.
   enum Fault {
-    case number, text
+    case number, text, object
 
     var text: StaticString {
       switch self {
       case .number: "a number is not finite, and JSON has no word for it"
       case .text: "a string is not UTF-8, and JSON has no other text"
+      case .object: "the value holds an object of Edge, and JSON has no word for it"
       }
     }
   }
@@ -68,6 +69,9 @@ enum FlatJSON {
         if let fault = write(values, &position, into: &writer) { return fault }
       }
       writer.append(byte: 0x7d)
+    case .handle:
+      guard value.count == HostClass.decimal else { return .object }
+      writer.append(Amount(units: Int64(value.integerValue)))
     default: writer.append("null")
     }
     return nil

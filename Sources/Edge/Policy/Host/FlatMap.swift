@@ -69,6 +69,12 @@ struct FlatMap {
     pairs = Int(base[0].count)
   }
 
+  /// A table among flat values; nil where something else stands.
+  init?(_ values: FlatValues, at place: Int) {
+    guard place < values.count, values.values[place].luaKind == .map else { return nil }
+    self.init(values, start: place + 1, pairs: Int(values.values[place].count), hidden: [])
+  }
+
   private init(_ values: FlatValues, start: Int, pairs: Int, hidden: [StaticString]) {
     self.values = values
     self.start = start
@@ -113,6 +119,12 @@ struct FlatMap {
   func string(at place: Int) -> UnsafeBufferPointer<UInt8>? { values.string(at: place) }
 
   func number(_ name: StaticString) -> Double? { place(name).flatMap { values.values[$0].anyNumber } }
+
+  /// A whole number, also one written as 3.0.
+  func integer(_ name: StaticString) -> Int? {
+    guard let value = place(name).map({ values.values[$0] }) else { return nil }
+    return value.luaKind == .integer ? value.integerValue : value.anyNumber.flatMap { Int(exactly: $0) }
+  }
 
   /// A table inside this one, with names for keys; an empty one has none to be wrong.
   func map(_ name: StaticString) -> FlatMap? {

@@ -39,8 +39,11 @@ struct HostObject: Sendable {
 struct HostClass: Sendable {
   let name: String
   let methods: [HostRow]
+  /// What `tostring` makes of it; a class that has one holds values, which JSON may write too.
+  var text: HostFunction?
 
   /// Places of the classes, in the order of `HostTable.classes`.
   static let credential: Int = 0
   static let limit: Int = 1
+  static let decimal: Int = 2
 }

@@ -16,12 +16,15 @@ struct PolicyTools {
   let auth: AuthSettings
   /// Names of the services that scripts may reach.
   let services: Set<String>
+  /// nil: credits are kept by whoever runs the policies, as in checks and tests.
+  let ledger: Ledger?
   /// What `permissions` stands in.
   private let arena: Arena
 
   /// The tools of one generation.
-  init(_ snapshot: Snapshot, limits: RateLimits, keyValues: KeyValueStore, log: Log?) {
+  init(_ snapshot: Snapshot, limits: RateLimits, keyValues: KeyValueStore, log: Log?, ledger: Ledger? = nil) {
     self.limits = limits
+    self.ledger = ledger
     self.keyValues = keyValues
     self.log = log
     arena = Arena()
@@ -52,9 +55,22 @@ final class PolicyHost {
   /// The request id, for what is logged; empty while a configuration is loaded.
   var requestID = StaticBytes.empty
 
+  // MARK: What the exchange brings
+
+  /// Set by `edge.credit.hold` when it is granted.
+  var hold: HeldCredits?
+  /// What came of the last attempt to hold, until somebody has counted it.
+  var holdResult: HoldResult?
+  var price = PriceQuestion.free
+  var body = BodyQuestion.none
+  /// Best first; `on_select` may order them anew and leave some out.
+  var candidates: [PolicyCandidate] = []
+
   // MARK: What came of it
 
   var operation: Operation?
+  /// Written with the operation; the machine keeps it for the coroutine that waits.
+  var wait = PolicyWait.nothing
   private var logLines = 0
   private var fullLimitAgain: UInt64 = 0
   var verdict = PolicyVerdict()
@@ -136,6 +152,7 @@ final class PolicyHost {
     self.phase = phase
     logLines = 0
     operation = nil
+    wait = .nothing
     verdict = PolicyVerdict()
   }
 }

@@ -55,6 +55,31 @@ struct GivenTable {
     return value
   }
 
+  /// Credits, as `edge.credit.amount` reads them.
+  func amount(_ name: String) throws(TestFault) -> Amount? {
+    do throws(Amount.Fault) {
+      switch table[name] {
+      case .nothing: return nil
+      case .integer(let whole): return try Amount(credits: whole)
+      case .number(let number): return try Amount(credits: number)
+      case .text(let bytes):
+        let units = bytes.withUnsafeBufferPointer { DecimalText.units($0, places: Amount.places) }
+        guard let units else { throw .text }
+        return Amount(units: units)
+      default: throw .type
+      }
+    } catch { throw TestFault(text: "'\(name)' of \(title): \(error.text)") }
+  }
+
+  /// Accounts with their credits.
+  func accounts(_ name: String) throws(TestFault) -> [(account: String, balance: Amount)] {
+    var accounts: [(account: String, balance: Amount)] = []
+    let pairs = try pairs(name) ?? []
+    let table = try GivenTable(self[name], "'\(name)'", known: pairs.map(\.name))
+    for pair in pairs { accounts.append((pair.name, try table.amount(pair.name) ?? .zero)) }
+    return accounts
+  }
+
   /// One text, or a list of them.
   func texts(_ name: String) throws(TestFault) -> [String]? {
     switch table[name] {

@@ -18,7 +18,8 @@ enum TestAPI {
       "policy", "t.policy(script[, settings[, options]])",
       "Makes a policy of its own from a script in `server.policies`, with settings as in the configuration. Options: "
         + "`auth` (keys as in the configuration, `leeway` in seconds), `roles` (names with lists of permissions), "
-        + "`services` (names) and `name`; what is left out is as in the configuration. A script that does not start "
+        + "`services` (names), `name`, `credits` (accounts with what they have) and `charges` (what earlier work was "
+        + "charged); what is left out is as in the configuration. A script that does not start "
         + "is an error.", makePolicy),
     HostRow(
       "equal", "t.equal(found, expected[, what])", "Fails unless both are the same, tables member by member.", equal),
@@ -42,6 +43,10 @@ enum TestAPI {
       "Asks the policy about a request and returns the outcome: `result` (passed, refused, replied or failed) with "
         + "what belongs to it, `ctx`, `service_headers` and `fetches`.",
       { state, context, result in TestAPI.ask(state, context, result, .onRequest) }),
+    HostRow(
+      "on_select", "policy:on_select{candidates={{provider=, model=, estimate=}, …}, ctx={}, …}",
+      "Asks the policy who should answer. The outcome has `order` too, the names of those that are left, and `held`.",
+      { state, context, result in TestAPI.ask(state, context, result, .onSelect) }),
     HostRow(
       "handle", "policy:handle{…}", "The same for a handler.",
       { state, context, result in TestAPI.ask(state, context, result, .handle) }),

@@ -89,7 +89,7 @@ final class TestDesk {
         throw TestFault(text: "one test makes at most \(TestDesk.policiesMax) policies")
       }
       let plan = try plan(script, settings, options)
-      policies.append(try TestedPolicy(plan, of: ground.snapshot, clock: ground.clock))
+      policies.append(try TestedPolicy(plan, of: ground.snapshot, clock: ground.clock, at: time))
       return .policy(policies.count - 1)
     case .ask(let index, let phase, let value):
       guard policies.indices.contains(index) else { throw TestFault(text: "the policy belongs to another test") }
@@ -107,12 +107,15 @@ final class TestDesk {
     guard let file = script.string else {
       throw TestFault(text: "t.policy needs the name of a script, such as \"auth.lua\"")
     }
-    let given = try GivenTable(options, "the options", known: ["name", "auth", "roles", "services"])
+    let given = try GivenTable(
+      options, "the options", known: ["name", "auth", "roles", "services", "credits", "charges"])
     let tree = try TestDesk.tree(settings)
     guard case .map = tree else { throw TestFault(text: "the settings must be a table with names") }
     var plan = TestedPolicyPlan(
       script: try read(file), name: try given.text("name") ?? String(file.dropLast(ScriptPath.ending.count)),
       settings: tree, auth: try auth(given["auth"]), roles: ground.snapshot.roles, services: ground.snapshot.services)
+    plan.credits = try given.accounts("credits")
+    for charge in try given.list("charges") { plan.charges.append(try TestCharge(charge)) }
     if let pairs = try given.pairs("roles") {
       let roles = try GivenTable(given["roles"], "'roles'", known: pairs.map(\.name))
       plan.roles = []

@@ -14,6 +14,7 @@ struct TestRequest {
   let answers: [FetchOutcome]
   /// How the exchange ended, for `on_log`.
   let summary: ExchangeSummary
+  let stakes: TestStakes
   private let method: String
   private let target: String
   private let hostText: String
@@ -27,25 +28,33 @@ struct TestRequest {
   /// What a table for `on_request` and `handle` may hold.
   static let known = [
     "method", "path", "query", "headers", "host", "address", "listener", "route", "permission", "pattern", "id",
-    "token", "ctx", "answers",
+    "token", "ctx", "answers", "body", "json", "estimate", "credits", "ledger",
   ]
+  /// What a table for `on_select` may hold.
+  static let knownAtSelection = ["candidates", "id", "ctx", "answers", "credits", "ledger"]
   /// What a table for `on_log` may hold.
   static let knownAtEnd = [
-    "status", "cause", "duration", "request_bytes", "response_bytes", "id", "ctx", "answers",
+    "status", "cause", "duration", "request_bytes", "response_bytes", "id", "ctx", "answers", "credits", "ledger",
   ]
 
   /// Reads a table; `sign` makes a token of claims.
   init(
     _ value: TestValue, phase: PolicyPhase, sign: (TestValue) throws(TestFault) -> [UInt8]
   ) throws(TestFault) {
-    let isEnd = phase == .onLog
-    let given = try GivenTable(value, "the request", known: isEnd ? TestRequest.knownAtEnd : TestRequest.known)
+    let known =
+      switch phase {
+      case .onLog: TestRequest.knownAtEnd
+      case .onSelect: TestRequest.knownAtSelection
+      default: TestRequest.known
+      }
+    let given = try GivenTable(value, "the request", known: known)
     id = try given.text("id") ?? "01JTESTS0000000000000000AB"
     context = .map(try given.pairs("ctx") ?? [])
     var answers: [FetchOutcome] = []
     for answer in try given.list("answers") { answers.append(try TestRequest.answer(answer)) }
     self.answers = answers
     summary = try TestRequest.summary(given)
+    stakes = try TestStakes(given)
     method = try given.text("method") ?? "GET"
     let query = try given.text("query")
     target = (try given.text("path") ?? "/") + (query.map { "?\($0)" } ?? "")

@@ -27,6 +27,8 @@ struct TestedPolicyPlan {
   var auth: AuthSettings
   var roles: [Role]
   var services: [Service]
+  var credits: [(account: String, balance: Amount)] = []
+  var charges: [TestCharge] = []
 }
 
 /// A policy with its machine.
@@ -35,6 +37,7 @@ final class TestedPolicy {
   private let machine: PolicyMachine
   private let headLimits: HeadLimits
   private let area = FlatArea()
+  private let ledger = TestLedger()
   /// Where `ctx` is read flat.
   private let room: UnsafeMutableBufferPointer<LuaValue>
 
@@ -69,7 +72,9 @@ final class TestedPolicy {
     """
 
   /// Loads and starts the script.
-  init(_ plan: TestedPolicyPlan, of snapshot: Snapshot, clock: LuaClock) throws(TestFault) {
+  init(
+    _ plan: TestedPolicyPlan, of snapshot: Snapshot, clock: LuaClock, at time: TestTime
+  ) throws(TestFault) {
     let scripts = [
       plan.script, ScriptFile(path: "stage", bytes: Array(TestedPolicy.stageScript.utf8), contentHash: 0),
     ]
@@ -90,6 +95,10 @@ final class TestedPolicy {
     auth = plan.auth
     headLimits = HeadLimits(bytes: snapshot.limits.headBytesMax, fields: snapshot.limits.headFieldsMax)
     room = .allocate(capacity: TestedPolicy.roomValues)
+    for account in plan.credits { ledger.open(account.account, account.balance, wall: time.wall) }
+    for charge in plan.charges where !ledger.charge(charge, wall: time.wall) {
+      throw TestFault(text: "the account '\(charge.account)' does not cover a charge of \(charge.credits.text)")
+    }
   }
 
   deinit { room.deallocate() }
@@ -120,8 +129,10 @@ final class TestedPolicy {
     host.wallNanoseconds = time.wall
     host.requestID = wire.arena.text(request.id)
     host.edits.removeAll()
-    if phase != .onLog { host.view = request.view(of: wire, id: host.requestID) }
+    if phase != .onLog, phase != .onSelect { host.view = request.view(of: wire, id: host.requestID) }
     defer { host.view = nil }
+    request.stakes.bring(to: host, wire.arena)
+    for account in request.stakes.credits { ledger.open(account.account, account.balance, wall: time.wall) }
     var context = try fill(request.context)
     defer { machine.endContext(&context) }
     if phase == .onLog { machine.note(request.summary, &context) }
@@ -129,16 +140,9 @@ final class TestedPolicy {
     defer { machine.abandon(coroutine: &coroutine) }
     var outcome = machine.start(phase, policy: TestedPolicy.policy, context: &context, coroutine: &coroutine)
     var asked: [TestValue] = []
-    while outcome == .waiting, case .fetch(let fetch)? = host.operation {
-      guard asked.count < request.answers.count else {
-        let name = "\(fetch.method.name) \(fetch.path) of \(fetch.service)"
-        throw TestFault(text: "the policy asks for \(name), and the test has no answer for it")
-      }
-      let answer = request.answers[asked.count]
-      asked.append(TestedPolicy.value(of: fetch))
-      outcome = machine.resume(
-        phase, policy: TestedPolicy.policy, context: context, coroutine: &coroutine,
-        .fetched(service: fetch.service, answer))
+    while outcome == .waiting, let operation = host.operation {
+      let answer = try perform(operation, for: request, wire, &asked, wall: time.wall)
+      outcome = machine.resume(phase, policy: TestedPolicy.policy, context: context, coroutine: &coroutine, answer)
     }
     guard asked.count == request.answers.count else {
       throw TestFault(text: "the test has \(request.answers.count) answers, the policy asked \(asked.count) times")
@@ -146,7 +150,27 @@ final class TestedPolicy {
     // Before anything else runs in the machine: what was decided stands in its memory.
     let decided = decision(outcome)
     let rest = [("service_headers", serviceHeaders()), ("fetches", .list(asked)), ("ctx", read(context))]
-    return .map(of: decided + rest)
+    return .map(of: decided + rest + money(phase))
+  }
+
+  /// What the policy waits for, from what the test has prepared.
+  private func perform(
+    _ operation: Operation, for request: TestRequest, _ wire: WireRequest, _ asked: inout [TestValue], wall: UInt64
+  ) throws(TestFault) -> OperationAnswer {
+    switch operation {
+    case .ledger(let question):
+      return .ledger(request.stakes.hasLedger ? ledger.answer(question, wall: wall) : .unavailable)
+    case .body:
+      request.stakes.bringBody(to: machine.host, wire.arena)
+      return .body
+    case .fetch(let fetch):
+      guard asked.count < request.answers.count else {
+        let name = "\(fetch.method.name) \(fetch.path) of \(fetch.service)"
+        throw TestFault(text: "the policy asks for \(name), and the test has no answer for it")
+      }
+      asked.append(TestedPolicy.value(of: fetch))
+      return .fetched(service: fetch.service, request.answers[asked.count - 1])
+    }
   }
 
   /// A context with what the test says that other policies have left there.
@@ -201,6 +225,24 @@ final class TestedPolicy {
       ("result", .text("replied")), ("status", .integer(Int(verdict.status))), ("headers", .map(headers)),
       ("body", .text(Array(verdict.body))),
       ("json", type.hasPrefix("application/json") ? TestValue.read(json: verdict.body) ?? .nothing : .nothing),
+    ]
+  }
+
+  /// What is held, what accounts have, and who is left to answer.
+  private func money(_ phase: PolicyPhase) -> [(String, TestValue)] {
+    let host = machine.host
+    let held = host.hold.map { hold in
+      TestValue.map(of: [
+        ("account", .text(ledger.name(of: hold.account))), ("credits", .text(hold.amount.text)),
+      ])
+    }
+    let credits = ledger.balances.map { TestPair(name: $0.account, value: .text($0.balance.text)) }
+    let order = host.candidates.map { candidate in
+      TestValue.text(Array(UnsafeBufferPointer(start: candidate.name.start, count: candidate.name.count)))
+    }
+    return [
+      ("held", held ?? .nothing), ("credits", credits.isEmpty ? .nothing : .map(credits)),
+      ("order", phase == .onSelect ? .list(order) : .nothing),
     ]
   }
 

@@ -1,0 +1,33 @@
+-- What it costs: the balance must cover the estimate, and the credits are set aside before anybody is asked.
+--
+-- Stands behind auth, which says whose credits they are, and before rate_limit, so that who cannot pay counts nowhere.
+-- What was set aside and is not used comes back by itself when the exchange ends.
+
+local policy = {}
+
+local function insufficient(required, available)
+  edge.refuse("INSUFFICIENT_CREDITS", {
+    required = edge.credit.decimal(required),
+    available = edge.credit.decimal(available),
+  })
+end
+
+function policy.on_request(req, ctx)
+  -- On a WebSocket each message costs, not its opening.
+  if req.upgrade then return end
+  local estimate = edge.price.estimate()
+  if not estimate then return end
+
+  if not ctx.user then error("nobody pays on the route '" .. req.route .. "': this policy stands behind auth") end
+  local _, _, available = edge.credit.balance(ctx.user)
+  if available < estimate then insufficient(estimate, available) end
+end
+
+-- Others may have spent since; a hold cannot be spent twice.
+function policy.on_select(candidates, ctx)
+  local estimate = candidates[1].estimate
+  local held, available = edge.credit.hold(ctx.user, estimate)
+  if not held then insufficient(estimate, available) end
+end
+
+return policy
