@@ -72,6 +72,10 @@ extension Worker {
   /// The service has taken enough of the request: the client is read again.
   func resumeUpload(_ exchange: Int32) {
     let slot = exchanges.slots + Int(exchange)
+    if slot.pointee.content.base != nil {
+      pumpContent(exchange)
+      return
+    }
     if slot.pointee.request.isEnded || slot.pointee.stoppedUpload { return }
     armUpload(exchange)
     if connections.slots[Int(slot.pointee.server)].isReadable { markReady(slot.pointee.server) }
@@ -196,7 +200,7 @@ extension Worker {
   func armHead(_ exchange: Int32) {
     let slot = exchanges.slots + Int(exchange)
     let service = rows(of: exchange).services.services[Int(slot.pointee.service)]
-    wheel.arm(slot.pointee.client, clock.milliseconds + service.headMilliseconds)
+    wheel.arm(slot.pointee.client, clock.milliseconds + (answerMilliseconds(exchange) ?? service.headMilliseconds))
   }
 
   /// The request's body is on its way: whoever is waited for has a deadline.
@@ -227,7 +231,9 @@ extension Worker {
     let slot = exchanges.slots + Int(exchange)
     if slot.pointee.origin != .client { return }
     let waits = !connections.slots[Int(slot.pointee.server)].output.isEmpty
-    if waits {
+    if slot.pointee.machine.state == .settling, !waits {
+      wheel.arm(slot.pointee.server, max(work(of: exchange).pointee.settleDeadline, clock.milliseconds + 1))
+    } else if waits {
       wheel.arm(slot.pointee.server, clock.milliseconds + rows(of: exchange).sendMilliseconds)
     } else if slot.pointee.request.isEnded || slot.pointee.stoppedUpload {
       wheel.arm(slot.pointee.server, TimerWheel.never)
@@ -243,17 +249,35 @@ extension Worker {
     switch connection.pointee.role {
     case .serverIdle, .serverLingering, .clientIdle: closeConnection(index)
     case .serverHead: headTimedOut(index)
-    case .serverExchange:
-      let timer: ExchangeTimer = connection.pointee.output.isEmpty ? .body : .send
-      perform(exchange, exchanges.slots[Int(exchange)].machine.timedOut(timer))
+    case .serverExchange: serverTimedOut(index, exchange)
     case .clientConnecting: connectFailed(exchange)
     case .clientHandshaking: handshakeFailed(index, reason: "it took longer than timeouts.connect")
     case .clientExchange:
       let slot = exchanges.slots + Int(exchange)
+      if slot.pointee.isMetered, work(of: exchange).pointee.stream.sawEnd {
+        // It has said that it is over; that the connection does not say so too is its own affair.
+        slot.pointee.keepsClient = false
+        meteredEnded(exchange)
+        return
+      }
       let hasBegun = slot.pointee.machine.state == .duplex || slot.pointee.machine.state == .responding
       perform(exchange, slot.pointee.machine.timedOut(hasBegun ? .idle : .head))
     case .fetchDeadline: perform(exchange, exchanges.slots[Int(exchange)].machine.stopped(.upstreamTimeout))
     case .free: break
+    }
+  }
+
+  /// The client, or somebody that its answer waits for, takes too long.
+  private func serverTimedOut(_ index: Int32, _ exchange: Int32) {
+    let slot = exchanges.slots + Int(exchange)
+    let isStuck = !connections.slots[Int(index)].output.isEmpty
+    if slot.pointee.machine.state == .settling, !isStuck {
+      settlementFailed(exchange)
+    } else if slot.pointee.awaitsRoom, slot.pointee.machine.state == .suspended {
+      retryRoom(exchange)
+    } else {
+      if slot.pointee.collects { dropInput(index) }
+      perform(exchange, slot.pointee.machine.timedOut(isStuck ? .send : .body))
     }
   }
 

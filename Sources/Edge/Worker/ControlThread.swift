@@ -14,6 +14,8 @@ struct ControlSettings {
   let path: String
   let options: LoadOptions
   let builtins: BuiltinTable
+  /// What the configuration was warned about when it was read, for the log.
+  var warnings: [String] = []
 }
 
 /// Why the process cannot serve.
@@ -38,6 +40,9 @@ final class ControlThread {
   private let resolver: Resolver
   private let resolvedHosts: ResolvedHosts
   private let running: RunningWorkers
+  private let ledger: Ledger
+  /// The ledger has a file.
+  let keepsLedger: Bool
   /// For generations that nobody uses any more: how far the log must be written before they can go.
   var logMarks: [UInt32: [UInt64]] = [:]
 
@@ -65,6 +70,7 @@ final class ControlThread {
       inboxes.append(inbox)
     }
     guard let wake = Wake() else { throw StartError(message: "out of file descriptors") }
+    guard let metrics = Metrics(workers: threads) else { throw StartError(message: "no memory for metrics") }
     guard let log = Log(workers: threads, level: snapshot.log.level, descriptor: 1) else {
       throw StartError(message: "no memory for the log")
     }
@@ -75,8 +81,12 @@ final class ControlThread {
     resolver = Resolver(deliver: hosts.changed, report: hosts.failed)
     let book = AddressBook(workers: threads)
     guard let keyValues = KeyValueStore() else { throw StartError(message: "no memory for edge.kv") }
+    let ledger = try ControlThread.openLedger(snapshot, log)
+    self.ledger = ledger
+    keepsLedger = snapshot.needsLedger
     builder = GenerationBuilder(
-      workers: threads, addresses: book, resolver: resolver, keyValues: keyValues, log: log)
+      workers: threads, addresses: book, resolver: resolver, keyValues: keyValues, ledger: ledger,
+      names: metrics.names, log: log)
     let first: Generation
     do { first = try builder.build(snapshot, resolved: resolved, number: 1, place: 0) } catch {
       resolver.end()
@@ -86,7 +96,8 @@ final class ControlThread {
     generations = [first]
     shared = WorkerShared(
       generations: GenerationBoard(workers: threads, first: first.rows), addresses: book, builtins: settings.builtins,
-      counters: Counters(workers: threads), log: log, inboxes: inboxes, control: wake,
+      counters: Counters(workers: threads), metrics: metrics, log: log, ledger: ledger,
+      bodies: BodyBudget(bytes: snapshot.server.bodyMemoryBytes), inboxes: inboxes, control: wake,
       connectionsPerWorker: max(256, min(descriptors, 1 << 18)))
   }
 
@@ -96,14 +107,18 @@ final class ControlThread {
   /// Serves until it is told to stop and all workers have. `ready` is called once clients are accepted.
   func run(signals: SignalSource, ready: () -> Void) throws(StartError) {
     let writer: RunningThread
+    let bookkeeper: RunningThread
     let threads: [RunningThread]
     let control: RunningThread
     do {
       writer = try RunningThread.start { [log] in log.run() }
+      bookkeeper = try RunningThread.start { [ledger] in ledger.run() }
       control = try startWorker(shared.workers)
       threads = try (0..<shared.workers).map { index throws(ThreadError) in try startWorker(index) }
     } catch { throw StartError(message: error.message) }
     logListening(newest.plan.listeners)
+    shared.metrics.figures.set(.generationsLive, 1)
+    for warning in settings.warnings { log.line(.warn, "config_warning", [("message", .text(warning))]) }
     log.line(
       .info, "ready",
       [
@@ -117,6 +132,9 @@ final class ControlThread {
     post(.stop, to: shared.controlInbox)
     control.join()
     resolver.end()
+    // What the workers have charged must be on the disk.
+    ledger.end()
+    bookkeeper.join()
     log.line(.info, "stopped", shared.counters.summary)
     log.end()
     // Whoever reads the log may have stopped reading; that must not keep the process.
@@ -192,6 +210,23 @@ final class ControlThread {
   }
 
   // MARK: Preparations
+
+  /// The ledger is a file only where something costs credits: who forwards to services needs no folder of state.
+  private static func openLedger(_ snapshot: Snapshot, _ log: Log) throws(StartError) -> Ledger {
+    let settings = snapshot.stores
+    let isFile = settings.ledger == .sqlite && snapshot.needsLedger
+    if isFile {
+      do throws(FileFault) { try StateFolder.make(snapshot.server.varFolder) } catch {
+        throw StartError(
+          message: "the folder '\(snapshot.server.varFolder)' of server.var cannot be made: \(error.reason)")
+      }
+    }
+    do throws(LedgerError) {
+      return try Ledger(
+        path: isFile ? FilePath.join(snapshot.server.varFolder, "ledger.db") : nil,
+        durability: isFile ? settings.durability : .relaxed, initial: snapshot.credits.initial, log: log)
+    } catch { throw StartError(message: error.text) }
+  }
 
   private static func workerCount(_ snapshot: Snapshot) -> Int {
     switch snapshot.server.workers {

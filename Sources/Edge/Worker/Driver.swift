@@ -180,7 +180,11 @@ extension Worker {
       slot.pointee.record.route = row.name
       slot.pointee.toleratesFin = row.toleratesFin
       slot.pointee.bodyAllowance = row.bodyBytesMax
-      if case .length(let length) = head.framing, length > row.bodyBytesMax {
+      if row.dialect != nil, head.method != .post {
+        discardEarlyBody(exchange, request)
+        replyDetail.allowed = Method.post.bit
+        refuse(exchange, .methodNotAllowed, .refused)
+      } else if case .length(let length) = head.framing, length > row.bodyBytesMax {
         discardEarlyBody(exchange, request)
         refuse(exchange, .messageTooLarge, .refused)
       } else if row.policyCount > 0 || row.handler >= 0 {
@@ -217,6 +221,9 @@ extension Worker {
     case .length(let length): slot.pointee.requestFraming = .length(length)
     case .chunked: slot.pointee.requestFraming = .chunked
     }
+    // A policy has asked for the content: it stands apart, and its length is known now.
+    let content = slot.pointee.content
+    if slot.pointee.isCollected { slot.pointee.requestFraming = .length(UInt64(content.count)) }
     if let edits { request.received.table.drop(edits, of: request.received.bytes) }
     var writer = ByteWriter(base: outgoing, capacity: Limits.scratchBytes)
     withSender(exchange, request.host) { sender in
@@ -225,6 +232,12 @@ extension Worker {
         sender: sender, authority: rows.services.endpoints[Int(row.firstEndpoint)].authority, edits: edits)
     }
     guard takeEarlyBody(exchange, request.bytes, request.count, head.count, &writer) else { return }
+    if let base = content.base, content.count <= writer.room {
+      writer.append(base, content.count)
+      slot.pointee.contentSent = content.count
+    } else {
+      slot.pointee.contentFollows = content.base != nil
+    }
     if writer.overflowed {
       // What a trusted peer claims is written again and may be as long as a head may be.
       refuse(exchange, .tooLarge)
@@ -277,7 +290,7 @@ extension Worker {
 
   /// Counts content of the request; false when it passes what the route takes.
   @inline(__always)
-  private func allowBody(_ exchange: Int32, _ payload: Int) -> Bool {
+  func allowBody(_ exchange: Int32, _ payload: Int) -> Bool {
     let slot = exchanges.slots + Int(exchange)
     let announced = slot.pointee.requestFraming == .chunked ? slot.pointee.request.announcedBytes : 0
     if UInt64(payload) + announced > slot.pointee.bodyAllowance { return false }
@@ -318,6 +331,8 @@ extension Worker {
     let endpoint = services.endpoints[Int(place)]
     slot.pointee.nextEndpoint = (slot.pointee.nextEndpoint + 1) % row.endpointCount
     slot.pointee.attempts += 1
+    // A try that failed may have taken some of it.
+    if slot.pointee.contentFollows { slot.pointee.contentSent = 0 }
     slot.pointee.record.attempts = slot.pointee.attempts
     slot.pointee.record.endpoint = endpoint.name
     slot.pointee.endpoint = place
@@ -448,7 +463,9 @@ extension Worker {
   private func requestBegan(_ exchange: Int32) {
     let slot = exchanges.slots + Int(exchange)
     slot.pointee.record.sent = clock.monotonic
+    if slot.pointee.hasWork { noteDispatch(exchange) }
     perform(exchange, slot.pointee.machine.connected(requestEnded: slot.pointee.request.isEnded))
+    if slot.pointee.content.base != nil { pumpContent(exchange) }
     if slot.pointee.request.isEnded {
       armHead(exchange)
     } else {
@@ -484,7 +501,9 @@ extension Worker {
     switch slot.pointee.machine.state {
     case .requesting, .duplex:
       if connection.pointee.isReadable, !slot.pointee.stoppedUpload { relayRequest(exchange) }
-    case .deciding, .suspended, .connecting, .awaiting, .responding, .flushing, .ended: break
+    case .suspended:
+      if connection.pointee.isReadable, slot.pointee.collects { collectMore(exchange) }
+    case .deciding, .connecting, .awaiting, .responding, .settling, .flushing, .ended: break
     }
   }
 
@@ -496,6 +515,11 @@ extension Worker {
       return false
     }
     let unsent = connections.slots[Int(index)].output.count
+    if slot.pointee.machine.state == .flushing, hasMoreAnswer(exchange) {
+      armDownload(exchange)
+      if unsent <= Limits.unsentLow { pumpAnswer(exchange) }
+      return false
+    }
     if unsent == 0, slot.pointee.machine.state == .flushing {
       perform(exchange, slot.pointee.machine.flushed())
       return false
@@ -508,6 +532,7 @@ extension Worker {
   /// Whether the client's connection is read now, so that its end shows there.
   private func readsRequest(_ exchange: Int32) -> Bool {
     let slot = exchanges.slots + Int(exchange)
+    if slot.pointee.collects { return true }
     if slot.pointee.request.isEnded || slot.pointee.stoppedUpload || slot.pointee.client < 0 { return false }
     return connections.slots[Int(slot.pointee.client)].output.count <= Limits.unsentHigh
   }
@@ -520,7 +545,7 @@ extension Worker {
     let server = connections.slots + Int(slot.pointee.server)
     if !server.pointee.peerEnded || slot.pointee.toleratesFin || readsRequest(exchange) { return false }
     switch slot.pointee.machine.state {
-    case .suspended, .connecting, .requesting, .awaiting, .duplex, .responding:
+    case .suspended, .connecting, .requesting, .awaiting, .duplex, .responding, .settling:
       perform(exchange, slot.pointee.machine.clientLeft())
       return true
     case .deciding, .flushing, .ended: return false

@@ -21,9 +21,14 @@ extension Worker {
     }
     if !connection.pointee.isReadable || connection.pointee.isPaused { return }
     switch slot.pointee.machine.state {
-    case .requesting, .awaiting: readResponse(exchange)
-    case .duplex, .responding: relayResponse(exchange)
-    case .deciding, .suspended, .connecting, .flushing, .ended: break
+    case .requesting, .awaiting:
+      if slot.pointee.isMetered, work(of: exchange).pointee.kind != .none {
+        relayMetered(exchange)
+      } else {
+        readResponse(exchange)
+      }
+    case .duplex, .responding: if slot.pointee.isMetered { relayMetered(exchange) } else { relayResponse(exchange) }
+    case .deciding, .suspended, .connecting, .settling, .flushing, .ended: break
     }
   }
 
@@ -124,6 +129,11 @@ extension Worker {
     slot.pointee.record.status = head.status
     slot.pointee.keepsClient = head.keepAlive
     slot.pointee.response = BodyReader(head.framing)
+    if slot.pointee.isMetered {
+      beginMetered(exchange, head, bytes, count)
+      return
+    }
+    slot.pointee.upstreamStatus = head.status
     if slot.pointee.origin != .client {
       beginFetched(exchange, head, bytes, count)
       return
@@ -263,7 +273,9 @@ extension Worker {
     let slot = exchanges.slots + Int(exchange)
     let connection = connections.slots + Int(slot.pointee.client)
     // A service that did not take the whole request would read what follows as its rest.
-    let tookAll = connection.pointee.output.isEmpty && !slot.pointee.stoppedUpload
+    let tookAll =
+      connection.pointee.output.isEmpty && !slot.pointee.stoppedUpload
+      && slot.pointee.contentSent == slot.pointee.content.count
     let reusable = slot.pointee.keepsClient && tookAll && !connection.pointee.peerEnded
     perform(exchange, slot.pointee.machine.responseEnded(reusable: reusable && !isDraining))
     flushOrWait(exchange)
@@ -327,6 +339,8 @@ extension Worker {
       finishFetch(exchange)
       return
     }
+    if slot.pointee.hasWork { closeWork(exchange) }
+    slot.pointee.content.giveBack(&buffers, shared.bodies)
     let hasPolicies = slot.pointee.policyContext >= 0 || isLogged(exchange)
     // Scripts take time of the turn; what they took belongs to the exchange.
     if hasPolicies { clock.update() }
@@ -377,6 +391,8 @@ extension Worker {
   func closeRecord(_ exchange: Int32) {
     let slot = exchanges.slots + Int(exchange)
     pushRecord(exchange)
+    // Before the generation may end.
+    noteMetrics(exchange)
     let generation = slot.pointee.generation
     if shared.generations.unpin(generation, worker: index), generation != rows.place { shared.control.signal() }
     counters.add(-1, to: .runningExchanges, worker: index)
@@ -414,10 +430,36 @@ extension Worker {
       message: detail.message ?? StaticBytes(row.message), retryAfterSeconds: detail.retryAfterSeconds,
       details: detail.details)
     var body = ByteWriter(base: scratch, capacity: Limits.readBytes)
-    body.appendErrorBody(row, texts, context)
+    if let dialect = dialect(of: exchange) {
+      if let fault = fault(of: exchange), fault.code == code {
+        Dialect.appendError(dialect, fault, to: &body)
+      } else {
+        Dialect.appendError(dialect, row, message: texts.message, details: texts.details, to: &body)
+      }
+      if row.isTerminal || detail.isTerminal { context.fields = Worker.terminalField }
+    } else {
+      body.appendErrorBody(row, texts, context)
+    }
     sendReply(
       exchange, ReplyHead(status: row.status, reason: row.reason, contentType: "application/json"),
       UnsafeBufferPointer(start: body.base, count: body.count), context)
+  }
+
+  /// What the client speaks, where a model answers.
+  private func dialect(of exchange: Int32) -> DialectName? {
+    let route = exchanges.slots[Int(exchange)].route
+    return route < 0 ? nil : rows(of: exchange).routeRows[Int(route)].dialect
+  }
+
+  /// Why the request for a model cannot be served, if that is so.
+  private func fault(of exchange: Int32) -> DialectFault? {
+    exchanges.slots[Int(exchange)].hasWork ? work(of: exchange).pointee.fault : nil
+  }
+
+  /// Clients of models try again by themselves; here that would be in vain.
+  private static var terminalField: UnsafeBufferPointer<UInt8> {
+    let line: StaticString = "x-should-retry: false\r\n"
+    return UnsafeBufferPointer(start: line.utf8Start, count: line.utf8CodeUnitCount)
   }
 
   /// An answer that a policy or a handler made.
@@ -433,9 +475,22 @@ extension Worker {
   /// A built-in endpoint answers.
   func answerBuiltin(_ exchange: Int32, _ builtin: Int32) {
     let slot = exchanges.slots + Int(exchange)
+    let write = shared.builtins.rows[Int(builtin)]
+    let facts = BuiltinFacts(
+      counters: counters, metrics: metrics, wall: clock.wall, isDraining: isDraining,
+      generation: rows(of: exchange).number, models: rows(of: exchange).modelList)
+    refreshFigures()
     var body = ByteWriter(base: scratch, capacity: Limits.readBytes)
-    let facts = BuiltinFacts(counters: counters, wall: clock.wall)
-    let answer = shared.builtins.rows[Int(builtin)](&body, facts)
+    var answer = write(&body, facts)
+    // Few answers are longer than the scratch area, and those are asked for rarely.
+    var pages: UnsafeMutableRawPointer?
+    defer { if let pages { Pages.unmap(pages, bytes: Limits.replyBodyBytes) } }
+    if body.overflowed {
+      pages = Pages.map(bytes: Limits.replyBodyBytes)
+      guard let pages else { return refuse(exchange, .internalError, .internalError) }
+      body = ByteWriter(base: pages.assumingMemoryBound(to: UInt8.self), capacity: Limits.replyBodyBytes)
+      answer = write(&body, facts)
+    }
     perform(exchange, slot.pointee.machine.replied(.completed))
     sendReply(
       exchange, ReplyHead(status: answer.status, reason: answer.reason, contentType: answer.contentType),

@@ -13,6 +13,8 @@ struct ReplyDetail: BitwiseCopyable {
   var retryAfterSeconds: UInt64 = 0
   /// A JSON object.
   var details: StaticBytes?
+  /// To try again would be in vain, or worse.
+  var isTerminal = false
 }
 
 /// The host of a request.
@@ -63,6 +65,18 @@ extension Worker {
     slot.pointee.policyCoroutine = -1
     slot.pointee.policyStep = 0
     slot.pointee.edits = .none
+    slot.pointee.hasWork = false
+    slot.pointee.upstreamStatus = 0
+    slot.pointee.isMetered = false
+    slot.pointee.selects = false
+    slot.pointee.content = .none
+    slot.pointee.contentSent = 0
+    slot.pointee.contentFollows = false
+    slot.pointee.collects = false
+    slot.pointee.isCollected = false
+    slot.pointee.awaitsRoom = false
+    slot.pointee.roomDeadline = 0
+    slot.pointee.answersBody = false
     var record = ExchangeRecord()
     record.id = ULID(wall: clock.wall, random: &random)
     record.client = connection.pointee.address

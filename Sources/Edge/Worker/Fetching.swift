@@ -67,7 +67,7 @@ extension Worker {
     var name = name
     return name.withUTF8 { bytes in
       guard let start = bytes.baseAddress else { return nil }
-      return (0..<rows.services.serviceCount).first { index in
+      return (0..<rows.namedServices).first { index in
         let known = rows.services.services[index].name
         return known.count == bytes.count && memcmp(known.start, start, bytes.count) == 0
       }.map(Int32.init)

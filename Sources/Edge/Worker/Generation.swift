@@ -22,8 +22,16 @@ struct RouteRow: BitwiseCopyable {
   var logs = false
   /// How many are asked: the policies, then the handler.
   var askedCount: Int32 { policyCount + (handler >= 0 ? 1 : 0) }
+  /// Its number in metrics.
+  var metric = MetricNames.other
   /// Empty: none is asked for.
   var permission = StaticBytes.empty
+  /// What clients speak where a model answers; nil: no model does.
+  var dialect: DialectName?
+  /// What each request costs beside what its model does; nil: nothing.
+  var price: Amount?
+  /// Nothing goes anywhere before its credits are held.
+  var costs: Bool { dialect != nil || price != nil }
   var parameters: RouteParameters
 }
 
@@ -62,7 +70,7 @@ struct GenerationPlan {
   let resolved: SectionFields
   /// By listener of the snapshot.
   let listeners: [OpenListener]
-  /// By service of the snapshot.
+  /// By upstream of the snapshot.
   let services: [StableName]
   /// By endpoint, in the order of services and their endpoints.
   let endpoints: [StableName]
@@ -70,6 +78,8 @@ struct GenerationPlan {
   let tlsContexts: [[TLSClientContext]]
   /// One for each worker that has clients.
   let policies: [PolicyMachine]
+  /// Where names get their numbers.
+  let names: MetricNames
 }
 
 /// A name with its handle.
@@ -86,7 +96,11 @@ struct GenerationRows: BitwiseCopyable {
   let place: UInt8
   let routes: RouteTable
   let routeRows: UnsafePointer<RouteRow>
+  /// Those of the configuration, then those of its providers.
   let services: ServiceTable
+  /// How many of them scripts may ask by name.
+  let namedServices: Int
+  let models: ModelTable
   /// By place of `ListenerBoard`.
   let listeners: UnsafePointer<ListenerRow>
   /// By trust file and worker; the plan holds the references.
@@ -96,6 +110,10 @@ struct GenerationRows: BitwiseCopyable {
   private let policyMachines: UnsafePointer<Unmanaged<PolicyMachine>>
   let policies: UnsafePointer<Int32>
   let policyNames: UnsafePointer<StaticBytes>
+  /// Numbers of the policies in metrics.
+  let policyMetrics: UnsafePointer<UInt16>
+  /// What clients are told that ask for the models.
+  let modelList: StaticBytes
   let trusted: UnsafePointer<CIDR>
   let trustedCount: Int
   let headLimits: HeadLimits
@@ -111,12 +129,15 @@ struct GenerationRows: BitwiseCopyable {
     self.number = number
     self.place = place
     routes = RouteCompiler.compile(snapshot.routes, listenerPlaces: plan.listeners.map(\.place), arena: arena)
+    namedServices = snapshot.services.count
+    models = ModelTable.compile(snapshot, firstService: namedServices, names: plan.names, arena: arena)
     services = ServiceTable.compile(
-      snapshot.services, handles: plan.services.map(\.handle), endpoints: plan.endpoints.map(\.handle), arena: arena)
+      snapshot.upstreams, handles: plan.services.map(\.handle), endpoints: plan.endpoints.map(\.handle), arena: arena)
     var routePolicies: [Int32] = []
     var routeRows: [RouteRow] = []
     for route in snapshot.routes {
       var row = GenerationRows.row(route, arena)
+      row.metric = plan.names.claim(.route, route.name)
       row.firstPolicy = Int32(routePolicies.count)
       row.policyCount = Int32(route.policies.count)
       let asked = route.policies + (row.handler >= 0 ? [Int(row.handler)] : [])
@@ -127,6 +148,8 @@ struct GenerationRows: BitwiseCopyable {
     self.routeRows = UnsafePointer(arena.copy(routeRows))
     policies = UnsafePointer(arena.copy(routePolicies))
     policyNames = UnsafePointer(arena.copy(snapshot.policies.map { arena.text($0.name) }))
+    policyMetrics = UnsafePointer(arena.copy(snapshot.policies.map { plan.names.claim(.policy, $0.name) }))
+    modelList = ModelList.write(GenerationRows.listed(snapshot), into: arena).text
     policyMachines = UnsafePointer(arena.copy(plan.policies.map(Unmanaged.passUnretained)))
     var rows = [ListenerRow](repeating: ListenerRow(), count: ListenerBoard.places)
     for listener in plan.listeners {
@@ -148,15 +171,29 @@ struct GenerationRows: BitwiseCopyable {
     logsAccess = snapshot.log.access && snapshot.log.level >= .info
   }
 
+  /// A configuration does not say when a model was made, and clients want a number that stays: 2025-01-01.
+  private static let modelTime: UInt64 = 1_735_689_600
+
+  /// The models that somebody offers.
+  private static func listed(_ snapshot: Snapshot) -> [ListedModel] {
+    snapshot.models.compactMap { model in
+      model.providers.first.map {
+        ListedModel(name: model.name, provider: snapshot.providers[$0].name, created: GenerationRows.modelTime)
+      }
+    }
+  }
+
   private static func row(_ route: Route, _ arena: Arena) -> RouteRow {
     var row = RouteRow(
       name: arena.text(route.name), service: -1, builtin: -1, bodyBytesMax: UInt64(route.bodyBytesMax),
       toleratesFin: route.clientFin == .finish, replaysOnStale: route.replaysOnStale,
-      permission: arena.text(route.permission ?? ""), parameters: RouteParameters(route.paths, arena: arena))
+      permission: arena.text(route.permission ?? ""), price: route.price,
+      parameters: RouteParameters(route.paths, arena: arena))
     switch route.target {
     case .service(let index): row.service = Int32(index)
     case .builtin(let name): row.builtin = Int32(BuiltinName.allCases.firstIndex(of: name) ?? 0)
     case .handler(let index): row.handler = Int32(index)
+    case .models(let dialect): row.dialect = dialect
     }
     return row
   }

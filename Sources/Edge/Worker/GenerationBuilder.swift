@@ -30,10 +30,17 @@ final class GenerationBuilder {
   /// What scripts share over all generations.
   private let limits = RateLimits()
   private let keyValues: KeyValueStore
+  private let ledger: Ledger
+  private let names: MetricNames
 
-  init(workers: Int, addresses: AddressBook, resolver: Resolver, keyValues: KeyValueStore, log: Log) {
+  init(
+    workers: Int, addresses: AddressBook, resolver: Resolver, keyValues: KeyValueStore, ledger: Ledger,
+    names: MetricNames, log: Log
+  ) {
     self.workers = workers
     self.keyValues = keyValues
+    self.ledger = ledger
+    self.names = names
     self.log = log
     self.addresses = addresses
     self.resolver = resolver
@@ -62,7 +69,7 @@ final class GenerationBuilder {
       let plan = GenerationPlan(
         snapshot: snapshot, workers: workers, resolved: resolved, listeners: opened, services: claimed.services,
         endpoints: claimed.endpoints, tlsContexts: snapshot.trustFiles.map { contexts[$0.contentHash] ?? [] },
-        policies: policies)
+        policies: policies, names: names)
       return Generation(number: number, place: place, plan: plan)
     } catch {
       release(services: claimed.services, endpoints: claimed.endpoints)
@@ -100,7 +107,7 @@ final class GenerationBuilder {
   ) throws(GenerationError) -> [PolicyMachine] {
     guard let clock = LuaClock() else { throw GenerationError(message: "the system gives no timer for scripts") }
     defer { clock.end() }
-    let tools = PolicyTools(snapshot, limits: limits, keyValues: keyValues, log: log)
+    let tools = PolicyTools(snapshot, limits: limits, keyValues: keyValues, log: log, ledger: ledger)
     do throws(PolicyFaults) {
       var machines: [PolicyMachine] = []
       for _ in 0..<(workers - 1) { machines.append(try PolicyMachine(snapshot, tools, clock: clock)) }
@@ -140,9 +147,10 @@ final class GenerationBuilder {
   // MARK: Handles
 
   private func claim(_ snapshot: Snapshot, _ claimed: inout (services: [StableName], endpoints: [StableName])) -> Bool {
-    for service in snapshot.services {
-      guard let handle = serviceNames.claim(service.name) else { return false }
-      claimed.services.append(StableName(name: service.name, handle: handle))
+    for (index, service) in snapshot.upstreams.enumerated() {
+      let upstream = snapshot.upstreamName(index)
+      guard let handle = serviceNames.claim(upstream) else { return false }
+      claimed.services.append(StableName(name: upstream, handle: handle))
       for endpoint in service.endpoints {
         let (name, host) = (name(of: endpoint, service, snapshot), endpoint.address.host)
         guard let handle = endpointNames.claim(name) else { return false }

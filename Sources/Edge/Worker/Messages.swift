@@ -27,8 +27,11 @@ extension Worker {
         receive(fd, listener, from: generation.assumingMemoryBound(to: GenerationRows.self), address)
       case .fetch(let ticket): startFetch(ticket)
       case .cancelFetch(let ticket): cancelFetch(ticket)
+      case .ledger(let ticket): readLedger(ticket)
       case .drain: startDrain()
-      case .stop: isStopped = true
+      case .stop:
+        cutAll()
+        isStopped = true
       }
     }
   }
@@ -59,6 +62,12 @@ extension Worker {
       return
     }
     if clock.milliseconds < drainDeadline { return }
+    cutAll()
+    isStopped = true
+  }
+
+  /// Nothing may go on: what runs is cut, charged for what came of it, and written down.
+  private func cutAll() {
     forEachConnection { index, role in
       switch role {
       case .serverExchange, .fetchDeadline:
@@ -68,7 +77,6 @@ extension Worker {
       case .free, .clientConnecting, .clientHandshaking, .clientExchange, .clientIdle: break
       }
     }
-    isStopped = true
   }
 
   /// Calls `body` for every slot that was ever used.

@@ -3,7 +3,8 @@
 // and everything goes on as if nothing had been.
 //
 //   route ─▶ askPolicies ─▶ each policy, then the handler ─▶ lead (to the service, to the built-in answer)
-//                 │ waiting                │ answered, failed
+//                 │ waiting                │                └▶ Selecting.swift, where it costs something
+//                 │                        │ answered, failed
 //                 ▼                        ▼
 //              suspend … answerCame      the verdict is the answer
 
@@ -16,6 +17,8 @@ struct PolicyAnswer {
   let wait: UInt32
   /// What a policy has waited for; nil: the policies have waited for their turn.
   let answer: OperationAnswer?
+  /// What was set aside, if that is what was waited for.
+  var held = Amount.zero
 }
 
 /// A head that has been read, with what came behind it.
@@ -25,13 +28,14 @@ struct ArrivedRequest: BitwiseCopyable {
   let target: RequestTarget
   let host: RequestHost
   let bytes: BytePointer
-  let count: Int
+  /// Less once the content was taken out of it.
+  var count: Int
 }
 
 extension Worker {
   /// The machine of an exchange's generation.
   @inline(__always)
-  private func machine(of exchange: Int32) -> PolicyMachine { rows(of: exchange).policyMachine(worker: index) }
+  func machine(of exchange: Int32) -> PolicyMachine { rows(of: exchange).policyMachine(worker: index) }
 
   // MARK: Before the request goes anywhere
 
@@ -42,9 +46,22 @@ extension Worker {
       postpone(exchange, request)
       return
     }
+    var request = request
     show(exchange, request)
+    if slot.pointee.selects {
+      askSelectors(exchange, request)
+      return
+    }
     let row = rows(of: exchange).routeRows[Int(slot.pointee.route)]
     while slot.pointee.policyStep < row.askedCount {
+      // The first policy says who is calling. Whoever comes next may look at the content; when it is here, it need not
+      // be waited for.
+      if row.dialect != nil, slot.pointee.policyStep == 1, !slot.pointee.request.isEnded, isHere(request) {
+        if case .refused = collect(exchange, &request) { return }
+        // Where there is no room now, whoever asks waits for it.
+        slot.pointee.awaitsRoom = false
+        showContent(exchange, request)
+      }
       let isHandler = slot.pointee.policyStep == row.policyCount
       slot.pointee.policyPhase = isHandler ? .handle : .onRequest
       let outcome = machine(of: exchange).start(
@@ -56,7 +73,7 @@ extension Worker {
   }
 
   /// The policy of the route that runs now.
-  private func policy(_ exchange: Int32) -> Int32 {
+  func policy(_ exchange: Int32) -> Int32 {
     let slot = exchanges.slots[Int(exchange)]
     let rows = rows(of: exchange)
     let row = rows.routeRows[Int(slot.route)]
@@ -65,7 +82,7 @@ extension Worker {
   }
 
   /// Puts the request in the machine's reach.
-  private func show(_ exchange: Int32, _ request: ArrivedRequest) {
+  func show(_ exchange: Int32, _ request: ArrivedRequest) {
     let slot = exchanges.slots + Int(exchange)
     let host = machine(of: exchange).host
     let row = rows(of: exchange).routeRows[Int(slot.pointee.route)]
@@ -79,6 +96,8 @@ extension Worker {
       route: PolicyRoute(name: row.name, permission: row.permission, parameters: row.parameters))
     host.requestID = id
     host.wallNanoseconds = clock.wall
+    showContent(exchange, request)
+    host.hold = heldCredits(exchange)
     host.edits.removeAll()
     if let block = slot.pointee.edits.block {
       host.edits.restore(block + Int(slot.pointee.edits.start), slot.pointee.edits.count)
@@ -86,15 +105,23 @@ extension Worker {
     }
   }
 
-  private func requestID(of exchange: Int32) -> StaticBytes {
+  /// Puts what is known of the content in the machine's reach.
+  private func showContent(_ exchange: Int32, _ request: ArrivedRequest) {
+    let host = machine(of: exchange).host
+    host.body = bodyQuestion(exchange)
+    host.price = priceQuestion(exchange, request)
+  }
+
+  func requestID(of exchange: Int32) -> StaticBytes {
     StaticBytes(
       start: UnsafePointer(text(of: exchange) + RecordText.requestIDOffset),
       count: Int(exchanges.slots[Int(exchange)].record.requestIDCount))
   }
 
   /// A policy has said something; false when that ends the round.
-  private func goOn(_ exchange: Int32, _ outcome: PolicyOutcome, _ request: ArrivedRequest) -> Bool {
+  func goOn(_ exchange: Int32, _ outcome: PolicyOutcome, _ request: ArrivedRequest) -> Bool {
     let slot = exchanges.slots + Int(exchange)
+    takeHold(exchange)
     if outcome == .passed {
       slot.pointee.policyStep += 1
       return true
@@ -115,6 +142,8 @@ extension Worker {
       return false
     }
     noteScriptTime()
+    let metric = rows(of: exchange).policyMetrics[Int(policy(exchange))]
+    metrics.notePolicyError(metric, worker: index)
     slot.pointee.record.policy = rows(of: exchange).policyNames[Int(policy(exchange))]
     refuse(exchange, .policyError, .policyError)
     return false
@@ -132,7 +161,11 @@ extension Worker {
     let host = machine(of: exchange).host
     host.view = nil
     notePrincipal(exchange)
-    lead(exchange, request, host.edits)
+    if rows(of: exchange).routeRows[Int(exchanges.slots[Int(exchange)].route)].costs {
+      startSelecting(exchange, request)
+    } else {
+      lead(exchange, request, host.edits)
+    }
   }
 
   /// The log says who was calling.
@@ -170,19 +203,27 @@ extension Worker {
   private func suspend(_ exchange: Int32, _ request: ArrivedRequest) {
     let slot = exchanges.slots + Int(exchange)
     let host = machine(of: exchange).host
-    let edits = host.edits
-    keepRest(slot.pointee.server, request.bytes, 0, request.count)
-    let isKept = connections.slots[Int(slot.pointee.server)].input.block != nil
-    guard isKept, edits.isEmpty || buffers.append(&slot.pointee.edits, edits.base, edits.count),
-      let operation = host.operation
-    else {
+    var request = request
+    let operation = host.operation
+    if case .body = operation, case .refused = collect(exchange, &request) { return }
+    guard let operation, stay(exchange, request) else {
       dropInput(slot.pointee.server)
       slot.pointee.keepsServer = false
       refuse(exchange, .serviceUnavailable, .unavailable)
       return
     }
-    perform(exchange, slot.pointee.machine.suspended())
     begin(operation, of: exchange)
+  }
+
+  /// Keeps the request where it came in, with what policies have set; false when there is no room.
+  func stay(_ exchange: Int32, _ request: ArrivedRequest) -> Bool {
+    let slot = exchanges.slots + Int(exchange)
+    let edits = machine(of: exchange).host.edits
+    keepRest(slot.pointee.server, request.bytes, 0, request.count)
+    let isKept = connections.slots[Int(slot.pointee.server)].input.block != nil
+    guard isKept, edits.isEmpty || buffers.append(&slot.pointee.edits, edits.base, edits.count) else { return false }
+    perform(exchange, slot.pointee.machine.suspended())
+    return true
   }
 
   /// The policies are asked in the next turn.
@@ -204,12 +245,20 @@ extension Worker {
   /// Performs what a policy waits for.
   private func begin(_ operation: Operation, of exchange: Int32) {
     let slot = exchanges.slots + Int(exchange)
+    if case .body = operation {
+      awaitContent(exchange, answers: true)
+      return
+    }
     slot.pointee.policyWaits &+= 1
     let handle = Handle(index: exchange, serial: slot.pointee.serial)
     switch operation {
     case .fetch(let request):
       startFetch(
         FetchTicket(request, waiter: .policy(exchange: handle, wait: slot.pointee.policyWaits)), parent: exchange)
+    case .ledger(let request):
+      shared.ledger.submit(
+        LedgerTicket(.ask(request), exchange: handle, wait: slot.pointee.policyWaits, inbox: inbox))
+    case .body: break
     }
   }
 
@@ -232,13 +281,16 @@ extension Worker {
 
   private func give(_ answer: PolicyAnswer) {
     let slot = exchanges.slots + Int(answer.exchange.index)
-    guard slot.pointee.serial == answer.exchange.serial, slot.pointee.policyWaits == answer.wait else { return }
     let exchange = answer.exchange.index
-    if slot.pointee.machine.state == .ended {
+    let isAwaited = slot.pointee.serial == answer.exchange.serial && slot.pointee.policyWaits == answer.wait
+    if isAwaited, slot.pointee.machine.state == .ended {
       if let given = answer.answer, slot.pointee.policyCoroutine >= 0 { goOnLogging(exchange, given) }
       return
     }
-    guard slot.pointee.machine.state == .suspended else { return }
+    guard isAwaited, slot.pointee.machine.state == .suspended else {
+      giveUp(answer)
+      return
+    }
     perform(exchange, slot.pointee.machine.resumed())
     guard let request = readAgain(exchange) else {
       slot.pointee.keepsServer = false
@@ -250,10 +302,12 @@ extension Worker {
       return
     }
     show(exchange, request)
+    if slot.pointee.selects { describeCandidates(exchange, machine(of: exchange).host) }
     let outcome = machine(of: exchange).resume(
       slot.pointee.policyPhase, policy: Int(policy(exchange)), context: slot.pointee.policyContext,
       coroutine: &slot.pointee.policyCoroutine, given)
     let edits = machine(of: exchange).host.edits
+    if slot.pointee.selects, outcome == .passed { takeSelection(exchange) }
     guard goOn(exchange, outcome, request) else { return }
     // The round shows the request anew, and with it what was set.
     if !edits.isEmpty, !buffers.append(&slot.pointee.edits, edits.base, edits.count) {
@@ -265,7 +319,7 @@ extension Worker {
   }
 
   /// Reads the head again that has waited in the connection's input.
-  private func readAgain(_ exchange: Int32) -> ArrivedRequest? {
+  func readAgain(_ exchange: Int32) -> ArrivedRequest? {
     let slot = exchanges.slots + Int(exchange)
     let input = connections.slots[Int(slot.pointee.server)].input
     guard let block = input.block else { return nil }

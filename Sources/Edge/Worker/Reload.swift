@@ -18,6 +18,7 @@ extension ControlThread {
       return
     }
     if snapshot.contentHash == newest.plan.snapshot.contentHash {
+      shared.metrics.figures.add(1, to: .reloadsUnchanged)
       log.line(.info, "reload_unchanged", [("generation", .number(Int(newest.number)))])
       return
     }
@@ -28,6 +29,10 @@ extension ControlThread {
         logMarks.isEmpty
           ? "\(generations.count) generations are alive; wait until exchanges of the oldest have ended"
           : "\(generations.count) generations are alive, some only because the log is not read")
+      return
+    }
+    if snapshot.needsLedger, !keepsLedger, snapshot.stores.ledger == .sqlite {
+      fail(reason: "a route costs credits now, and Edge was started without a ledger; restart it", errors: 1)
       return
     }
     for diagnosis in outcome.diagnoses where diagnosis.severity == .warning {
@@ -66,9 +71,12 @@ extension ControlThread {
   private func publish(_ next: Generation, _ snapshot: Snapshot) {
     let known = Set(newest.plan.listeners.map(\.place))
     generations.append(next)
+    shared.metrics.figures.set(.generationsLive, Int64(generations.count))
     shared.generations.publish(next.rows)
     for inbox in shared.inboxes { inbox.wake() }
     log.setLevel(snapshot.log.level)
+    shared.ledger.setInitial(snapshot.credits.initial)
+    shared.bodies.setLimit(snapshot.server.bodyMemoryBytes)
     _ = builder.published(next)
     logListening(next.plan.listeners.filter { !known.contains($0.place) })
   }
@@ -86,6 +94,7 @@ extension ControlThread {
     ]
     for (key, paths) in lists where !paths.isEmpty { fields.append((key, .text(paths.joined(separator: " ")))) }
     log.line(.info, "reloaded", fields)
+    shared.metrics.figures.add(1, to: .reloadsDone)
   }
 
   private func reject(_ outcome: LoadOutcome) {
@@ -95,12 +104,14 @@ extension ControlThread {
   }
 
   private func fail(reason: String, errors: Int) {
+    shared.metrics.figures.add(1, to: .reloadsFailed)
     log.line(
       .error, "reload_failed",
       [("generation", .number(Int(newest.number))), ("errors", .number(errors)), ("reason", .text(reason))])
   }
 
   private func refuse(_ reason: String) {
+    shared.metrics.figures.add(1, to: .reloadsRefused)
     log.line(
       .warn, "reload_refused", [("generation", .number(Int(newest.number))), ("reason", .text(reason))])
   }
@@ -124,6 +135,7 @@ extension ControlThread {
         .info, "generation_ended",
         [("generation", .number(Int(generation.number))), ("live", .number(generations.count))])
     }
+    shared.metrics.figures.set(.generationsLive, Int64(generations.count))
     // The allocator keeps what was freed in the middle of its arenas; a generation's worth goes back to the system.
     if generations.count < before { _ = malloc_trim(0) }
   }

@@ -14,7 +14,10 @@ final class WorkerShared: Sendable {
   let addresses: AddressBook
   let builtins: BuiltinTable
   let counters: Counters
+  let metrics: Metrics
   let log: Log
+  let ledger: Ledger
+  let bodies: BodyBudget
   /// Of the workers, then of the control worker.
   let inboxes: [Inbox]
   /// Makes the control thread look for generations that have ended.
@@ -25,14 +28,18 @@ final class WorkerShared: Sendable {
   private let accepting: Atomic<Int>
 
   init(
-    generations: GenerationBoard, addresses: AddressBook, builtins: BuiltinTable, counters: Counters, log: Log,
-    inboxes: [Inbox], control: Wake, connectionsPerWorker: Int
+    generations: GenerationBoard, addresses: AddressBook, builtins: BuiltinTable, counters: Counters,
+    metrics: Metrics, log: Log, ledger: Ledger, bodies: BodyBudget, inboxes: [Inbox], control: Wake,
+    connectionsPerWorker: Int
   ) {
     self.generations = generations
     self.addresses = addresses
     self.builtins = builtins
     self.counters = counters
+    self.metrics = metrics
     self.log = log
+    self.ledger = ledger
+    self.bodies = bodies
     self.inboxes = inboxes
     self.control = control
     self.connectionsPerWorker = connectionsPerWorker
@@ -64,6 +71,7 @@ final class Worker {
   private(set) var current: UnsafePointer<GenerationRows>
   private let held: UnsafeMutablePointer<UnsafePointer<GenerationRows>>
   let counters: Counters
+  let metrics: Metrics
   let arena = Arena()
   let inbox: Inbox
   let poller: Poller
@@ -80,6 +88,12 @@ final class Worker {
   let targets: RequestTargetReader
   /// Text that goes with each exchange's record.
   private let texts: BytePointer
+  /// Money and models of exchanges, touched only where there are any.
+  let works: UnsafeMutablePointer<MeteredWork>
+  /// For JSON of clients and providers.
+  let document = JSONDocument(capacity: 256)
+  /// When a missing hold is logged again.
+  var holdReportAgain: UInt64 = 0
   /// Where sockets are read into; `Limits.readHeadroom` stands free in front.
   let scratch: BytePointer
   /// Where heads, replies and first pieces are written.
@@ -124,6 +138,7 @@ final class Worker {
     guard let poller = Poller(), let connections = Slab<Connection>(capacity: shared.connectionsPerWorker),
       let exchanges = Slab<Exchange>(capacity: shared.connectionsPerWorker),
       let texts = Pages.map(bytes: shared.connectionsPerWorker * RecordText.bytes),
+      let works = Pages.map(bytes: shared.connectionsPerWorker * MemoryLayout<MeteredWork>.stride),
       let scratch = Pages.map(bytes: Limits.scratchBytes), let outgoing = Pages.map(bytes: Limits.scratchBytes),
       let ready = Pages.map(bytes: Worker.readyBytes(shared)),
       let nextReady = Pages.map(bytes: Worker.readyBytes(shared)),
@@ -135,6 +150,7 @@ final class Worker {
     self.connections = connections
     self.exchanges = exchanges
     self.texts = texts.bindMemory(to: UInt8.self, capacity: 1)
+    self.works = works.bindMemory(to: MeteredWork.self, capacity: shared.connectionsPerWorker)
     self.scratch = scratch.bindMemory(to: UInt8.self, capacity: Limits.scratchBytes) + Limits.readHeadroom
     self.outgoing = outgoing.bindMemory(to: UInt8.self, capacity: Limits.scratchBytes)
     self.ready = ready.bindMemory(to: UInt64.self, capacity: shared.connectionsPerWorker)
@@ -146,6 +162,7 @@ final class Worker {
     held = arena.allocate(UnsafePointer<GenerationRows>.self, count: GenerationBoard.places)
     for place in 0..<GenerationBoard.places { held[place] = current }
     counters = shared.counters
+    metrics = shared.metrics
     inbox = shared.inboxes[index]
     logRing = shared.log.ring(worker: index)
     parser = HTTP1Parser(arena: arena)
@@ -162,6 +179,8 @@ final class Worker {
     for index in 0..<Int(exchanges.everUsed) {
       buffers.giveBack(&exchanges.slots[index].held)
       buffers.giveBack(&exchanges.slots[index].edits)
+      exchanges.slots[index].content.giveBack(&buffers, shared.bodies)
+      if exchanges.slots[index].hasWork { works[index].answer.giveBack(&buffers, shared.bodies) }
     }
     buffers.removeAll()
     poller.close()
@@ -169,6 +188,7 @@ final class Worker {
     exchanges.unmap()
     endpoints.unmap()
     Pages.unmap(texts, bytes: shared.connectionsPerWorker * RecordText.bytes)
+    Pages.unmap(works, bytes: shared.connectionsPerWorker * MemoryLayout<MeteredWork>.stride)
     Pages.unmap(scratch - Limits.readHeadroom, bytes: Limits.scratchBytes)
     Pages.unmap(outgoing, bytes: Limits.scratchBytes)
     Pages.unmap(ready, bytes: Worker.readyBytes(shared))

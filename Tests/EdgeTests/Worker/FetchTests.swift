@@ -28,12 +28,14 @@ private final class WorkerStage {
     let addresses = AddressBook(workers: 2)
     builder = GenerationBuilder(
       workers: 2, addresses: addresses, resolver: resolver, keyValues: try #require(KeyValueStore()),
-      log: try #require(Log(workers: 2, level: .error, descriptor: 2)))
+      ledger: try memoryLedger(), names: MetricNames(), log: try #require(Log(workers: 2, level: .error, descriptor: 2))
+    )
     generation = try builder.build(snapshot, resolved: resolved, number: 1, place: 0)
     shared = WorkerShared(
       generations: GenerationBoard(workers: 2, first: generation.rows), addresses: addresses,
       builtins: BuiltinTable(rows: []), counters: Counters(workers: 2),
-      log: try #require(Log(workers: 2, level: .error, descriptor: 2)),
+      metrics: try #require(Metrics(workers: 2)), log: try #require(Log(workers: 2, level: .error, descriptor: 2)),
+      ledger: try memoryLedger(), bodies: BodyBudget(bytes: 1 << 20),
       inboxes: [try #require(Inbox()), try #require(Inbox())], control: try #require(Wake()),
       connectionsPerWorker: 256)
     // The worker leaves this thread for good.

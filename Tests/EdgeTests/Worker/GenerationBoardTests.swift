@@ -13,7 +13,7 @@ private func makeGeneration(_ number: UInt32, place: UInt8, _ loaded: (Snapshot,
     snapshot: loaded.0, workers: 1, resolved: loaded.1, listeners: [listener],
     services: [StableName(name: "app", handle: Handle(index: 0, serial: number))],
     endpoints: [StableName(name: "e", handle: Handle(index: 0, serial: number))], tlsContexts: [],
-    policies: [])
+    policies: [], names: MetricNames())
   return Generation(number: number, place: place, plan: plan)
 }
 

@@ -22,7 +22,7 @@ struct GenerationTests {
     let plan = GenerationPlan(
       snapshot: snapshot, workers: workers, resolved: resolved,
       listeners: open ?? [listener(0, "main", since: 1, fd: 100)], services: services, endpoints: endpoints,
-      tlsContexts: contexts, policies: [])
+      tlsContexts: contexts, policies: [], names: MetricNames())
     return Generation(number: 7, place: 9, plan: plan)
   }
 

@@ -31,3 +31,6 @@ extension Route {
     return rows.routeRows[Int(index)].name.text
   }
 }
+
+/// A ledger that forgets everything; nobody runs it.
+func memoryLedger() throws -> Ledger { try Ledger(path: nil, durability: .relaxed, initial: .zero, log: nil) }
