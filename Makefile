@@ -16,10 +16,13 @@ build: ## builds the release binary, .build/release/edge
 	swift build -c release --static-swift-stdlib --product edge
 
 run: build ## installs what is missing, builds, and runs Edge for development
+	@scripts/install.sh run
+	@scripts/python.sh || echo "the OpenAI client is not there; everything else works without it" >&2
 	@exec $(EDGE) run --dev --config $(CONFIG)
 
 test: ## runs everything that decides whether a change is right; PARTS="lint unit" for some of it
 	@scripts/install.sh build test
+	@scripts/python.sh
 	@scripts/test.py test $(PARTS)
 
 dev: ## runs Edge, rebuilt whenever its code changes, reloaded whenever its configuration does

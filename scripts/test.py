@@ -30,6 +30,8 @@ SANITIZER = {
     "SWIFT_BACKTRACE": "enable=no",
 }
 SCENARIOS = [sys.executable, "-u", "Tests/Scenarios/run.py"]
+# Plays as well, with the clients that scripts/python.sh installs.
+ACCEPTANCE = [os.path.join(ROOT, ".venv/bin/python"), "-u", "Tests/Scenarios/run.py", "Tests/Acceptance"]
 
 # name; command; how it counts; minutes after which it is ended; additions to the environment
 Part = namedtuple("Part", "name command counts minutes environment", defaults=[{}])
@@ -54,6 +56,7 @@ def parts(purpose):
         Part("unit", ["swift", "test", "--disable-xctest", *ASAN], swift_testing, 20, SANITIZER),
         Part("release", ["make", "--no-print-directory", "build"], exit_code, 15),
         Part("scenarios", SCENARIOS, last_line, 20),
+        Part("acceptance", ACCEPTANCE, last_line, 10),
     ]
 
 

@@ -253,7 +253,8 @@ def slow_reader():
         client.send(head("GET", "/"))
         stalled.wait("the edge stops reading")
         grown = edge.memory() - before
-        holds(seen["sent"] < 20 * MIB, f"the edge took {seen['sent']} bytes although its client reads nothing")
+        # What the kernel keeps for a socket grows to 33 MB in one direction and 4 MB in the other.
+        holds(seen["sent"] < 42 * MIB, f"the edge took {seen['sent']} bytes although its client reads nothing")
         holds(grown < GROWTH, f"the edge grew by {grown} bytes")
         with edge.client() as other:
           same(other.get("/health").status, 200, "another client meanwhile")

@@ -17,7 +17,15 @@ def blocks(kind):
 
 
 def shell_lines():
-  return [line for block in blocks("sh") for line in block.splitlines()]
+  """Commands of one line each; one that goes on behind a backslash is one."""
+  return [line for block in blocks("sh") for line in block.replace("\\\n", " ").splitlines()]
+
+
+def told_answers():
+  """The commands behind which the README shows what they print, with that."""
+  pairs = re.findall(r"^```sh\n((?:(?!^```).)*?)^```\n\n```json\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+  return [([line for line in commands.replace("\\\n", " ").splitlines() if line.startswith("curl ")][-1], answer)
+          for commands, answer in pairs]
 
 
 def curl_lines():
@@ -35,7 +43,7 @@ def shipped(service_port):
 def newcomer(service_port):
   """What `make run` starts, on a free port: nobody has set a secret."""
   config, files = shipped(service_port)
-  return Edge(config, {"PORT": "0", "JWT_SECRET": None}, files, loud=True, options=["--dev"])
+  return Edge(config, {"PORT": "0", "METRICS_PORT": "0", "JWT_SECRET": None}, files, loud=True, options=["--dev"])
 
 
 def typed(line, edge):
@@ -61,11 +69,23 @@ def shape(value):
 @play
 def printed_answers():
   """the commands of the README print what it shows"""
-  lines, shown_answers = curl_lines(), blocks("json")
-  same(len(shown_answers), 4, "answers shown")
+  told = told_answers()
+  same(len(told), len(blocks("json")), "answers shown")
   with refused_port() as nobody, newcomer(nobody.getsockname()[1]) as edge:
-    for line, wanted in zip(lines, shown_answers):
+    (chat,) = [line for line in curl_lines() if "/v1/chat/completions" in line]
+    answer = json.loads(typed(chat, edge))
+    holds("Hello" in answer["choices"][0]["message"]["content"], f"the model's answer: {answer}")
+    for line, wanted in told:
       same(shape(json.loads(typed(line, edge))), shape(json.loads(wanted)), f"what {line!r} prints")
+
+
+@play
+def printed_client():
+  """OpenAI's own client, as the README shows it, prints what the demo provider says"""
+  (client,) = [block for block in blocks("sh") if "import os, openai" in block]
+  with refused_port() as nobody, newcomer(nobody.getsockname()[1]) as edge:
+    said = typed(client.replace(".venv/", f"{ROOT}/.venv/"), edge)
+    holds(said.startswith("You said: Hello") and said.count("\n") >= 1, f"the client printed {said!r}")
 
 
 @play
@@ -102,9 +122,10 @@ def greeting():
     commands = [line.decode() for line in re.findall(rb"curl .+", edge.errors)]
     for shown_command in commands:
       holds(f"{host}:{port}" in shown_command, shown_command)
-    health, whoami = [json.loads(typed("curl -s" + shown_command.removeprefix("curl"), edge))
-                      for shown_command in commands]
+    health, whoami, chat = [
+      json.loads(typed("curl -s" + shown_command.removeprefix("curl"), edge)) for shown_command in commands]
     same((health["status"], whoami["user"]), ("OK", "dev"))
+    holds("Hello" in chat["choices"][0]["message"]["content"], f"the model's answer: {chat}")
 
 
 @play
@@ -114,7 +135,8 @@ def development_secret():
     secret = pathlib.Path(edge.folder.path) / "var" / "dev_jwt_secret"
     same(secret.stat().st_mode & 0o7777, 0o600, "access bits")
     before = secret.read_text(encoding="ascii")
-    same(json.loads(typed(curl_lines()[1], edge))["user"], "dev")
+    (whoami,) = [line for line in curl_lines() if "/api/whoami" in line and "Bearer" in line]
+    same(json.loads(typed(whoami, edge))["user"], "dev")
     same(secret.read_text(encoding="ascii"), before, "the secret after `edge token`")
 
 
@@ -134,6 +156,6 @@ def checked_example():
 @play
 def commands_are_told():
   """every command the README lists is one, and every command is listed"""
-  listed = set(re.findall(r"^\| `edge (\w+)", README, re.MULTILINE))
-  known = set(re.findall(r"^  (\w+)  ", command("--help")[1], re.MULTILINE))
+  listed = set(re.findall(r"^\| `edge ([\w-]+)", README, re.MULTILINE))
+  known = set(re.findall(r"^  ([\w-]+)  ", command("--help")[1], re.MULTILINE))
   same(listed, known)

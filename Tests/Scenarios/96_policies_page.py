@@ -71,8 +71,9 @@ def example_is_checked():
 def example_is_tested():
   """`edge test` runs the guide's tests of its example with the result that it shows, and notices a broken example"""
   config, files = example(1)
-  names = re.findall(r"^`(policies/tests/\w+\.lua)`", PAGE, re.MULTILINE)
-  files |= dict(zip(names, blocks("lua")[3:], strict=True)) | {"routes.test.yaml": blocks("yaml")[1]}
+  tests = re.findall(r"^`(policies/tests/\w+\.lua)`[^`]*:\n\n```lua\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+  same(len(tests), 2, "files of tests")
+  files |= dict(tests) | {"routes.test.yaml": blocks("yaml")[-1]}
   with Folder(config, files) as folder:
     code, output, errors = command("test", folder=folder.path, extra={"JWT_SECRET": None})
     same((code, output, errors), (0, blocks("")[1], ""), "edge test")
@@ -94,6 +95,29 @@ def a_limit():
     response = client.get("/")
     assert_error(response, 429, "RATE_LIMIT_EXCEEDED")
     among(int(response.fields.one("retry-after")), range(3500, 3601))
+
+
+@play
+def credits():
+  """what the guide shows of credits: its test passes, its policy takes the cheapest, its routes are accepted"""
+  config = "version: 1\nlisteners: {main: {bind: 127.0.0.1:0}}\n" + re.sub(
+    r"^policies:\n", "policies:\n  auth: {script: auth.lua}\n  permissions: {script: permissions.lua}\n",
+    blocks("yaml")[1])
+  files = {f"policies/{name}": (ROOT / "policies" / name).read_text(encoding="utf-8")
+           for name in ("auth.lua", "permissions.lua", "credits.lua", "credits_api.lua")}
+  cheapest = next(text for text in blocks("lua") if "table.sort(candidates" in text)
+  files |= {"policies/cheapest.lua": cheapest, "policies/tests/paid_test.lua": blocks("lua")[-1],
+            "policies/tests/cheapest_test.lua": """
+return {takes_the_cheapest = function(t)
+  local candidates = {{provider = "a", model = "m", estimate = 2}, {provider = "b", model = "m", estimate = 1}}
+  t.equal(t.policy("cheapest.lua"):on_select{candidates = candidates}.order, {"b", "a"})
+end}
+"""}
+  with Folder(config, files) as folder:
+    code, _, errors = command("check", "--dev", folder=folder.path, extra={"JWT_SECRET": None})
+    same((code, errors), (0, ""), "check of the routes")
+    code, output, _ = command("test", folder=folder.path, extra={"JWT_SECRET": None})
+    same((code, output.splitlines()[-1]), (0, "2 passed, 0 failed"), "edge test")
 
 
 @play

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Performs plays: `run.py [--filter WORDS] [FILE …]`. The last line is `N passed, N failed`.
+"""Performs plays: `run.py [--filter WORDS] [FILE or FOLDER …]`. The last line is `N passed, N failed`.
 
 Files run two at a time, each in a process of its own; EDGE_BINARY names the binary under test."""
 
@@ -8,6 +8,7 @@ import glob
 import importlib.util
 import json
 import os
+import re
 import select
 import shutil
 import signal
@@ -26,7 +27,7 @@ AT_ONCE = 2
 
 def load(path):
   """The plays of one file as (sentence, function)."""
-  sys.path.insert(0, HERE)
+  sys.path[:0] = [HERE, os.path.dirname(path)]
   import play
   name = os.path.basename(path)[:-3]
   spec = importlib.util.spec_from_file_location(f"play_{name}", path)
@@ -85,6 +86,14 @@ def perform_file(path, words):
 def wanted(path, sentence, function, words):
   text = f"{os.path.basename(path)} {sentence} {function.__name__}".lower()
   return not words or words.lower() in text
+
+
+def plays_in(place):
+  """The files of a folder in the order of their numbers; a file is itself."""
+  if not os.path.isdir(place):
+    return [place]
+  found = glob.glob(os.path.join(place, "[0-9]*_*.py"))
+  return sorted(found, key=lambda path: (int(re.match(r"\d+", os.path.basename(path))[0]), path))
 
 
 class Company:
@@ -200,14 +209,14 @@ def session_of(pid):
 
 def main():
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-  parser.add_argument("paths", nargs="*", metavar="FILE", help="files to perform; all when none is given")
+  parser.add_argument("paths", nargs="*", metavar="FILE", help="files or folders of plays; otherwise those beside this")
   parser.add_argument("--filter", default="", help="only plays whose file, name or sentence holds these words")
   parser.add_argument("--times", action="store_true", help="print seconds per play")
   parser.add_argument("--file", help=argparse.SUPPRESS)
   options = parser.parse_args()
   if options.file:
     perform_file(options.file, options.filter)
-  paths = options.paths or sorted(glob.glob(os.path.join(HERE, "[0-9][0-9]_*.py")))
+  paths = [path for place in options.paths or [HERE] for path in plays_in(place)]
   sys.path.insert(0, HERE)
   from stage.edge import binary
   if not os.access(binary(), os.X_OK):

@@ -3,6 +3,7 @@
 import copy
 import json
 import re
+from decimal import Decimal
 
 _PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9_./:*-]*|[0-9]+(ms|s|m|h|B|KiB|MiB|GiB)")
 _WORDS = {"true", "false", "null", "yes", "no", "on", "off"}
@@ -13,6 +14,8 @@ def scalar(value):
     return "true" if value else "false"
   if isinstance(value, int):
     return str(value)
+  if isinstance(value, Decimal):
+    return f"{value:f}"
   if _PLAIN.fullmatch(value) and value.lower() not in _WORDS and not value.endswith(":"):
     return value
   return json.dumps(value)

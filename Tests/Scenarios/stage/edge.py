@@ -10,7 +10,7 @@ import tempfile
 import threading
 from contextlib import contextmanager
 
-from .check import DEADLINE, Failed, Late, eventually, same, shown
+from .check import DEADLINE, Failed, Late, eventually, holds, same, shown
 from .client import Client
 from .config import yaml
 from .kernel import cpu, resident
@@ -94,10 +94,12 @@ def difference(line):
 
 class Edge:
   """A running edge; use it in a `with`. `loud` plays expect lines of level error or text on stderr;
-  `options` follow `run --config FILE`."""
+  `options` follow `run --config FILE`. With a `folder` it runs there, and the folder stays when it has ended.
+  `before` stands before the command, such as a shell that becomes it."""
 
-  def __init__(self, config, extra=None, files=None, loud=False, options=()):
+  def __init__(self, config, extra=None, files=None, loud=False, options=(), folder=None, before=()):
     self.config, self.extra, self.files, self.loud, self.options = config, extra, files, loud, options
+    self.folder, self.before, self.lent = folder, before, folder is not None
     self.change = threading.Condition()
     self.log, self.outcomes, self.unreadable, self.threads = [], [], [], []
     self.errors = b""
@@ -108,10 +110,13 @@ class Edge:
     self.process = None
 
   def __enter__(self):
-    self.folder = Folder(self.config, self.files)
+    if self.lent:
+      self.folder.fill(self.config, self.files)
+    else:
+      self.folder = Folder(self.config, self.files)
     try:
       self.process = subprocess.Popen(
-        [binary(), "run", "--config", os.path.join(self.folder.path, "routes.yaml"), *self.options],
+        [*self.before, binary(), "run", "--config", os.path.join(self.folder.path, "routes.yaml"), *self.options],
         cwd=self.folder.path, env=environment(self.extra), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE, process_group=0)
       for body in (self.read_log, self.read_errors):
@@ -277,16 +282,22 @@ class Edge:
     """SIGTERM, then exit code 0; afterwards the log is complete."""
     if self.code is None:
       self.signal()
-      same(self.wait_exit(), 0, "exit code after SIGTERM")
+      code = self.wait_exit()
+      holds(code == 0, f"exit code after SIGTERM: {code}\n  {self.said()}")
 
-  def kill(self):
+  def crash(self):
+    """SIGKILL, at once; what it has written stays."""
     if self.process and self.code is None:
       try:
         os.killpg(self.process.pid, signal.SIGKILL)
       except ProcessLookupError:
         pass
       self.wait_exit()
-    shutil.rmtree(self.folder.path, ignore_errors=True)
+
+  def kill(self):
+    self.crash()
+    if not self.lent:
+      shutil.rmtree(self.folder.path, ignore_errors=True)
 
   def __exit__(self, kind, failure, _trace):
     try:

@@ -5,13 +5,13 @@ import os
 _FOLDER = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..", "..", "policies"))
 
 
-def _shipped(name):
+def shipped(name):
   with open(os.path.join(_FOLDER, name), encoding="utf-8") as file:
     return file.read()
 
 
-AUTH, PERMISSIONS = _shipped("auth.lua"), _shipped("permissions.lua")
-RATE_LIMIT, WHOAMI = _shipped("rate_limit.lua"), _shipped("whoami.lua")
+AUTH, PERMISSIONS = shipped("auth.lua"), shipped("permissions.lua")
+RATE_LIMIT, WHOAMI = shipped("rate_limit.lua"), shipped("whoami.lua")
 
 
 def lua(on_request=None, handle=None, on_log=None, init=None, top=None):

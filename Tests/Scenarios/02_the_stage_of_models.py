@@ -1,0 +1,98 @@
+"""The stage's provider of models and its reading of ledgers are proven without an edge."""
+
+import os
+import sqlite3
+
+from play import *
+from stage.credits import *
+from stage.provider import *
+
+# As much of a ledger as is read.
+TABLES = """CREATE TABLE accounts (id INTEGER PRIMARY KEY, name TEXT, balance INTEGER);
+CREATE TABLE transfers (id INTEGER PRIMARY KEY, kind TEXT, exchange TEXT, attempt TEXT, request_id TEXT);
+CREATE TABLE postings (transfer INTEGER, account INTEGER, amount INTEGER, balance_after INTEGER);
+INSERT INTO accounts VALUES (1, 'edge/revenue', 100), (2, 'edge/issued', -1000), (3, 'user/alice', 900);
+INSERT INTO transfers VALUES (1, 'initial', NULL, NULL, NULL), (2, 'settlement', 'e', 'a', 'r');
+INSERT INTO postings VALUES (1, 2, -1000, -1000), (1, 3, 1000, 1000), (2, 1, 100, 100), (2, 3, -100, 900);
+"""
+
+
+def refused(function):
+  try:
+    function()
+  except Failed as failure:
+    return failure
+  raise Failed("nothing was found wrong")
+
+
+@play
+def answers_of_a_provider():
+  """a provider answers whole and streamed chats, tells usage only where it is asked to, and keeps what it was asked"""
+  with Provider() as provider, Client(provider.address) as client:
+    same(json.loads(ask(client).body), completion(used=usage(10, 5)))
+    same(provider.asked()["model"], "small")
+    same(begin(client).rest(), b"".join(story("he", "llo")))
+    asking = chat(stream=True, stream_options={"include_usage": True})
+    same(begin(client, asking).rest(), b"".join(story("he", "llo", used=usage(10, 5))))
+    same((len(provider.requests), len(provider.lines)), (3, 1))
+    same(provider.requests[0].fields.one("content-type"), "application/json")
+
+
+@play
+def steps_of_a_stream():
+  """a stream of the stage waits at gates and ends as the play says"""
+  with Provider() as provider:
+    gate = provider.gate()
+    for end in (Line.close, read_and_reset):
+      provider.script = streamed(part("one"), gate, part("two"), end)
+      with Client(provider.address) as client:
+        answered = begin(client)
+        same(answered.next(), part("one"))
+        if not gate.event.is_set():
+          client.assert_open()
+        gate.open()
+        same(answered.cut(), part("two"))
+    provider.script = streamed(*story("one", end=b"\r\n"))
+    with Client(provider.address) as client:
+      answered = begin(client)
+      same(answered.next(b"\r\n"), part("one", end=b"\r\n"))
+      same(answered.rest().endswith(b"data: [DONE]\r\n\r\n"), True)
+      refused(answered.next)
+
+
+@play
+def errors_in_the_form_of_openai():
+  """errors that are not exactly in OpenAI's form are found"""
+  good = {"error": {"message": "no model", "type": "invalid_request_error", "param": "model",
+                    "code": "model_not_found"}}
+  fields = [("X-Request-Id", "a")]
+  with Provider() as provider, Client(provider.address) as client:
+    provider.script = told(good, status=404, fields=fields)
+    assert_openai_error(ask(client), "MODEL_NOT_FOUND", message="model")
+    for changes in ({"code": "other"}, {"type": "other"}, {"param": "n"}, {"message": ""}, {"more": 1}):
+      provider.script = told({"error": {**good["error"], **changes}}, status=404, fields=fields)
+      refused(lambda: assert_openai_error(ask(client), "MODEL_NOT_FOUND"))
+    for script in (told(good, status=400, fields=fields), told({**good, "timestamp": "x"}, status=404, fields=fields),
+                   told(good, status=404), told(good, status=404, fields=[*fields, ("X-Should-Retry", "false")])):
+      provider.script = script
+      refused(lambda: assert_openai_error(ask(client), "MODEL_NOT_FOUND"))
+
+
+@play
+def ledgers():
+  """a sound ledger is read, and one whose sums are wrong is found out"""
+  wrong = ["UPDATE accounts SET balance = 901 WHERE id = 3", "DELETE FROM postings WHERE account = 1",
+           "UPDATE postings SET amount = 1001 WHERE balance_after = 1000",
+           "UPDATE postings SET balance_after = 899 WHERE balance_after = 900",
+           "INSERT INTO transfers VALUES (3, 'settlement', 'e', 'a', 'r')"]
+  for statement in [None, *wrong]:
+    with Folder(files={"var/ledger": ""}) as folder:
+      database = sqlite3.connect(os.path.join(folder.path, "var", "ledger"))
+      database.executescript(TABLES + (statement or "") + ";")
+      database.close()
+      ledger = Ledger(folder.path)
+      if statement:
+        refused(ledger.assert_sound)
+      else:
+        ledger.assert_sound()
+        same((ledger.of("alice") * UNITS, ledger.of("bob"), len(ledger.settlements())), (900, None, 1))
