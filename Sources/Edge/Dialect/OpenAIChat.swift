@@ -44,7 +44,10 @@ enum OpenAIChat {
   static func readEvent(_ data: UnsafeBufferPointer<UInt8>, _ document: JSONDocument) -> ModelEvent {
     var event = ModelEvent()
     let mark = StaticBytes("[DONE]")
-    guard let start = data.baseAddress else { return event }
+    guard let start = data.baseAddress else {
+      document.reset()
+      return event
+    }
     if data.count >= mark.count, equalBytes(start, mark.start, mark.count),
       data[mark.count...].allSatisfy({ $0 == 0x20 })
     {
@@ -68,8 +71,10 @@ enum OpenAIChat {
       event.kind = .part
       return event
     }
+    event.isOpening = document.kind(choices) == .list && (event.kind == .part || document[choices].members > 0)
     for choice in document.elements(of: choices) {
       event.kind = .part
+      event.isOpening = event.isOpening && saysNothing(document, choice)
       if case .found(let delta) = document.value(of: "delta", in: choice) {
         event.contentBytes += contentBytes(document, delta)
       }
@@ -100,7 +105,6 @@ enum OpenAIChat {
     if isError(document) { return event }
     if case .found(let usage) = document.value(of: "usage", in: 0), document.kind(usage) == .map {
       event.usage = readUsage(document, usage)
-      event.kind = .part
     }
     guard case .found(let choices) = document.value(of: "choices", in: 0), document.kind(choices) == .list else {
       return event
@@ -113,6 +117,19 @@ enum OpenAIChat {
       }
     }
     return event
+  }
+
+  /// Whether a choice of a stream says no more than who speaks: then the answer has not really begun.
+  private static func saysNothing(_ document: JSONDocument, _ choice: Int) -> Bool {
+    if case .found(let reason) = document.value(of: "finish_reason", in: choice), document.kind(reason) != .null {
+      return false
+    }
+    guard case .found(let delta) = document.value(of: "delta", in: choice), document.kind(delta) == .map else {
+      return false
+    }
+    return document.pairs(of: delta).allSatisfy { key, value in
+      document.kind(value) == .null || document.isString(key, "role") || document.isString(value, "")
+    }
   }
 
   private static func isError(_ document: JSONDocument) -> Bool {
@@ -236,7 +253,7 @@ enum OpenAIChat {
     appendErrorRest(fault.code.row, fault.param, nil, to: &writer)
   }
 
-  private static func appendErrorRest(
+  static func appendErrorRest(
     _ row: ErrorRow, _ param: StaticString?, _ details: StaticBytes?, to writer: inout ByteWriter
   ) {
     writer.append(",\"type\":")

@@ -21,6 +21,15 @@ enum ProviderStatus: BitwiseCopyable, Equatable {
     }
   }
 
+  /// What a client of another dialect is told where the request is at fault.
+  static func code(refusedWith status: UInt16) -> ErrorCode {
+    switch status {
+    case 413: .messageTooLarge
+    case 422: .contentRejected
+    default: .invalidRequest
+    }
+  }
+
   /// The provider's own head and body go to the client.
   var passes: Bool {
     switch self {

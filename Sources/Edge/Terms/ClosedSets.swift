@@ -54,6 +54,8 @@ enum ClientFin: String, Sendable, CaseIterable {
 enum DialectName: String, Sendable, CaseIterable {
   /// OpenAI's `/v1/chat/completions`.
   case openAIChat = "openai-chat"
+  /// Anthropic's `/v1/messages`.
+  case anthropicMessages = "anthropic-messages"
 }
 
 /// Where credits are kept (`stores.ledger`).

@@ -90,8 +90,8 @@ struct Settlement: Sendable {
   var exchange: ULID
   var attempt: ULID
   var account: AccountHandle
-  /// What was set aside for it, and what is taken.
-  var held: Amount
+  /// What was set aside for it, nil when that stays for the next attempt, and what is taken.
+  var held: Amount?
   var charge: Amount
   var usage: Usage
   var cause: EndCause

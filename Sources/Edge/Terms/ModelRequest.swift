@@ -37,6 +37,16 @@ struct ModelRequest: BitwiseCopyable, Equatable {
   var bodyBytes: Int64 = 0
 }
 
+/// What of a usage an event tells.
+enum UsageReach: UInt8 {
+  /// Everything that was used so far.
+  case whole
+  /// What went in; of what comes out only the beginning is counted.
+  case input
+  /// What came out, all of it so far; about what went in it says nothing new.
+  case output
+}
+
 /// What one event of a stream says, or one whole answer.
 struct ModelEvent: BitwiseCopyable, Equatable {
   /// What it is for.
@@ -58,4 +68,8 @@ struct ModelEvent: BitwiseCopyable, Equatable {
   var finishes = false
   /// What it says about the usage; `source` is `.none` when it says nothing.
   var usage = Usage()
+  /// How far that reaches.
+  var usageReach = UsageReach.whole
+  /// It only says that an answer begins, or that the provider lives: without what follows, the client has nothing.
+  var isOpening = false
 }

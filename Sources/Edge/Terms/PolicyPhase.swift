@@ -9,6 +9,8 @@ enum PolicyPhase: String, Sendable, CaseIterable {
   case onRequest = "on_request"
   /// Before a request that costs something goes to one of those that could answer it.
   case onSelect = "on_select"
+  /// When a provider has failed, before the next one is asked.
+  case onRetry = "on_retry"
   /// Answers a route, after its policies.
   case handle
   /// After everything, exactly once.

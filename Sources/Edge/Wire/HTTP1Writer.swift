@@ -159,9 +159,11 @@ extension ByteWriter {
   }
 
   /// The head of a request to a provider of models. Of the client's fields only those pass that say which version of
-  /// the dialect it speaks; what policies set for services does not.
+  /// the dialect it speaks, and only to a provider of that dialect; what policies set for services does not. `version`
+  /// is the line that the provider must have, and the name of the field in which the client may have said it itself.
   mutating func appendProviderRequest(
-    _ received: ReceivedHead, basePath: StaticBytes, path: StaticString, authority: StaticBytes,
+    _ received: ReceivedHead, passesVersions: Bool, version: (name: StaticString, line: StaticString)?,
+    basePath: StaticBytes, path: StaticString, authority: StaticBytes,
     keyField: (name: StaticString, prefix: StaticString), key: StaticBytes, contentBytes: Int, requestID: StaticBytes
   ) {
     append("POST ")
@@ -173,11 +175,14 @@ extension ByteWriter {
     append(Version.text)
     append("\r\naccept: application/json, text/event-stream\r\naccept-encoding: identity\r\n")
     append("content-type: application/json\r\n")
-    for index in 0..<received.table.count {
-      let field = received.table.fields[index]
-      if field.isDropped || !received.isVersion(field) { continue }
-      append(field, of: received.bytes)
+    if passesVersions {
+      for index in 0..<received.table.count {
+        let field = received.table.fields[index]
+        if field.isDropped || !received.isVersion(field) { continue }
+        append(field, of: received.bytes)
+      }
     }
+    if let version, !passesVersions || received.value(named: version.name) == nil { append(version.line) }
     if key.count > 0 {
       append(keyField.name)
       append(": ")

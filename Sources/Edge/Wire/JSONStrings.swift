@@ -170,7 +170,11 @@ extension JSONDocument {
 extension ByteWriter {
   /// What a string of a document says. It never takes more bytes than the string's text.
   mutating func append(unescaped string: Int, of document: JSONDocument) {
-    let content = document.content(string)
+    append(unescaped: document.content(string))
+  }
+
+  /// What a string says, of which `content` stands between the quotes.
+  mutating func append(unescaped content: UnsafeBufferPointer<UInt8>) {
     guard var cursor = content.baseAddress else { return }
     let end = cursor + content.count
     while cursor < end {

@@ -21,6 +21,25 @@ extension ReceivedHead {
     isField(field, "openai-beta") || isField(field, "anthropic-version") || isField(field, "anthropic-beta")
   }
 
+  /// Whether a feature whose name begins so is asked for in an `anthropic-beta` field, a list with commas.
+  func hasBeta(_ prefix: StaticString) -> Bool {
+    for index in 0..<table.count where isField(table.fields[index], "anthropic-beta") {
+      let value = table.fields[index].value
+      let (start, count) = (bytes + Int(value.start), Int(value.count))
+      var place = 0
+      while place < count {
+        while place < count, start[place] == 0x20 || start[place] == 0x09 || start[place] == 0x2c { place += 1 }
+        if count - place >= prefix.utf8CodeUnitCount,
+          equalLowered(start + place, prefix.utf8CodeUnitCount, prefix)
+        {
+          return true
+        }
+        while place < count, start[place] != 0x2c { place += 1 }
+      }
+    }
+    return false
+  }
+
   /// Whether the content is compressed or otherwise wrapped.
   var isEncoded: Bool {
     guard let value = value(named: "content-encoding"), let start = value.baseAddress, !value.isEmpty else {

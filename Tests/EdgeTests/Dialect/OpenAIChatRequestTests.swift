@@ -42,7 +42,7 @@ import Testing
     } catch {
       let area = ByteArea([UInt8](repeating: 0, count: 1_024))
       var writer = ByteWriter(base: area.base, capacity: area.count)
-      Dialect.appendError(.openAIChat, error, to: &writer)
+      Dialect.appendError(.openAIChat, error, requestID: .empty, to: &writer)
       return (error.param?.description, error.code, String(decoding: area.slice(0..<writer.count), as: UTF8.self))
     }
   }

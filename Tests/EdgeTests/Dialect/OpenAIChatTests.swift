@@ -47,16 +47,33 @@ import Testing
   }
 
   static let unknown = [
-    "", "x", "{", "[]", "7", "null", "\"[DONE]\"", "{}", "{\"choices\":[]}", "{\"choices\":7}",
+    "", "x", "{", "[]", "7", "null", "\"[DONE]\"", "{}", "{\"choices\":7}",
     "{\"choices\":[7,null]}",
     "{\"choices\":{},\"usage\":{}}", "{\"usage\":{\"x\":1}}", "{\"choices\":[],\"choices\":[],\"usage\":{}}",
-    "{\"choices\":[],\"usage\":7}", "{\"choices\":[],\"usage\":null}", "{\"error\":null}",
+    "{\"error\":null}",
     "{\"choices\":[{\"delta\":[]}]}",
-    "{\"choices\":[],\"usage\":{},\"usage\":{}}", "{\"choices\":[{\"delta\":{\"tool_calls\":[7,{\"function\":[]}]}}]}",
+    "{\"choices\":[{\"delta\":{\"tool_calls\":[7,{\"function\":[]}]}}]}",
     "\u{feff}{}", "[DON",
   ]
 
   @Test(arguments: unknown) func whatIsUnknownIsAPart(_ data: String) { #expect(Self.event(data) == ModelEvent()) }
+
+  static let openings: [(String, Bool)] = [
+    ("{\"choices\":[]}", true), ("{\"choices\":[],\"usage\":null}", true), ("{\"choices\":[],\"usage\":7}", true),
+    ("{\"choices\":[],\"usage\":{}}", false), ("{\"choices\":[{\"delta\":{}}]}", true),
+    ("{\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":\"\",\"refusal\":null}}]}", true),
+    ("{\"choices\":[{\"delta\":{\"role\":\"assistant\"}},{\"delta\":{\"content\":\"a\"}}]}", false),
+    ("{\"choices\":[{\"delta\":{\"role\":\"assistant\"},\"finish_reason\":\"stop\"}]}", false),
+    ("{\"choices\":[{\"delta\":{\"tool_calls\":[]}}]}", false), ("{\"choices\":[{\"delta\":{\"x\":1}}]}", false),
+    ("{\"choices\":[{\"index\":0}]}", false), ("{}", false), ("[DONE]", false), ("x", false),
+    ("{\"choices\":[],\"error\":{}}", false), ("{\"choices\":[],\"usage\":{},\"usage\":{}}", true),
+    ("{\"choices\":[{\"delta\":{\"role\":\"assistant\"}}],\"usage\":{\"prompt_tokens\":1}}", true),
+  ]
+
+  /// Until the first piece of an answer, another provider may still be asked.
+  @Test(arguments: openings) func opens(_ data: String, _ isOpening: Bool) {
+    #expect(Self.event(data).isOpening == isOpening)
+  }
 
   @Test func ends() {
     #expect(Self.event("[DONE]").kind == .end)
@@ -142,7 +159,8 @@ import Testing
     let area = ByteArea([UInt8](repeating: 0, count: 1_024))
     var writer = ByteWriter(base: area.base, capacity: area.count)
     Dialect.appendError(
-      .openAIChat, code.row, message: StaticBytes(message), details: details.map { StaticBytes($0) }, to: &writer)
+      .openAIChat, code.row, message: StaticBytes(message), details: details.map { StaticBytes($0) },
+      requestID: .empty, to: &writer)
     return String(decoding: area.slice(0..<writer.count), as: UTF8.self)
   }
 

@@ -1,0 +1,58 @@
+// What a dialect must know to write for another one: the request's model and limits, whose answer it is, and how far a
+// stream has been written.
+// Called by: dialects, the metered stream and the driver, which keeps it with the exchange.
+
+/// What a request is written with, beside what was read of it.
+struct RequestPlan: BitwiseCopyable {
+  /// What the provider calls the model; it needs no escapes.
+  var model: StaticBytes
+  var streams: Bool
+  /// The most tokens that the client wants; -1: it does not say.
+  var outputTokensMax: Int64
+  /// The most that the model gives out.
+  var modelTokensMax: Int64
+}
+
+/// What stands in an answer that no provider has said in these words.
+struct AnswerIdentity: BitwiseCopyable {
+  /// Becomes the answer's id.
+  var attempt = ULID(high: 0, low: 0)
+  /// The model's name; it needs no escapes.
+  var model = StaticBytes.empty
+  /// Seconds since 1970.
+  var created: UInt64 = 0
+  /// The client wants to be told the usage of a stream.
+  var asksUsage = false
+}
+
+/// How far a stream has been written in a dialect that is not the provider's.
+struct StreamWriting: BitwiseCopyable, Equatable {
+  /// What is open at the moment, where a dialect opens and closes what it says.
+  enum Block: UInt8 {
+    case none, text, toolCall
+  }
+
+  var hasStarted = false
+  var block = Block.none
+  /// The number of the open block, and how many there were.
+  var blocks: Int32 = 0
+  /// How many calls of tools have begun, and the number of the last in the provider's words.
+  var calls: Int32 = 0
+  var call: Int32 = -1
+  /// Why the model has stopped; it is told with the usage.
+  var reason: FinishReason?
+  var toldFinish = false
+  var toldUsage = false
+  var toldEnd = false
+  /// Arguments that came before their call had a name.
+  var early: InlineArray<256, UInt8> = .init(repeating: 0)
+  var earlyCount: Int32 = 0
+
+  static func == (left: StreamWriting, right: StreamWriting) -> Bool {
+    left.hasStarted == right.hasStarted && left.block == right.block && left.blocks == right.blocks
+      && left.calls == right.calls && left.call == right.call && left.reason == right.reason
+      && left.toldFinish == right.toldFinish && left.toldUsage == right.toldUsage && left.toldEnd == right.toldEnd
+      && left.earlyCount == right.earlyCount
+      && (0..<Int(left.earlyCount)).allSatisfy { left.early[$0] == right.early[$0] }
+  }
+}
