@@ -12,6 +12,7 @@
 //      ▼                                            deciding ⇄ suspended: a policy waits, or the body is awaited
 //    ended                                          awaiting, responding ─▶ settling ─▶ flushing: the end of an answer
 //              that was charged waits for the ledger
+//              connecting, requesting, awaiting ─▶ deciding: a provider has failed, another one may be asked
 //              (from every state: the client goes, somebody stops it; wentStale leads from requesting and awaiting back
 //              to connecting)
 
@@ -217,6 +218,16 @@ struct ExchangeMachine: BitwiseCopyable, Equatable {
       state = .flushing
       return ExchangeActions(.closeUpstream, .reply, error: error, cause: .upstreamError)
     case .deciding, .suspended, .connecting, .duplex, .responding, .settling, .flushing, .ended: return bug(#function)
+    }
+  }
+
+  /// The provider gave no answer of which the client has anything; the driver finds out whether to ask another one.
+  mutating func attemptFailed() -> ExchangeActions {
+    switch state {
+    case .connecting, .requesting, .awaiting:
+      state = .deciding
+      return ExchangeActions(.closeUpstream)
+    case .deciding, .suspended, .duplex, .responding, .settling, .flushing, .ended: return bug(#function)
     }
   }
 

@@ -20,6 +20,17 @@ enum SettlementState: UInt8 {
   case written
 }
 
+/// Why an attempt gave no answer.
+struct AttemptFailure: BitwiseCopyable {
+  /// What the client is told if nobody else answers.
+  var code = ErrorCode.providerError
+  var cause = EndCause.upstreamError
+  /// For the log.
+  var reason: StaticString = ""
+  /// What the provider answered; 0: nothing.
+  var status: UInt16 = 0
+}
+
 /// Money and models of one exchange.
 struct MeteredWork: BitwiseCopyable {
   // MARK: What is asked
@@ -31,16 +42,35 @@ struct MeteredWork: BitwiseCopyable {
   var fault: DialectFault?
   /// Row of the model; -1: none.
   var model: Int32 = -1
-  /// Rows of the providers that may answer, the best first.
-  var candidates: InlineArray<8, Int32> = .init(repeating: -1)
+  /// Rows of those that may answer, the best first, and which of them is asked.
+  var candidates: InlineArray<16, Int32> = .init(repeating: -1)
   var candidateCount: Int32 = 0
-  /// What each of them would hold, the route's own price included.
+  var current: Int32 = 0
+  /// The provider that the client has named; -1: none.
+  var named: Int32 = -1
+  /// What the cheapest of them would hold, the route's own price included.
   var estimate = Amount.zero
-  /// The tokens that this stands for.
-  var tokens = Estimate(inputTokens: 0, outputTokens: 0)
 
   /// A policy has left no candidate.
   var isRefusedByChoice = false
+
+  // MARK: Attempts
+
+  /// The last one that failed, whose it was, and how many have.
+  var failure = AttemptFailure()
+  var failed: Int32 = -1
+  var failures: Int32 = 0
+  /// All that failed were too many requests; the shortest time after which one of them wants to be asked again.
+  var isLimited = true
+  var retryAfterSeconds: UInt64 = 0
+  /// The request's head stands at the beginning of the connection's input, for as long as another one may be asked.
+  var headBytes: Int32 = 0
+  /// The provider's count of running requests has this one.
+  var isCounted = false
+  /// The tokens that the hold of the one that is asked stands for.
+  var tokens = Estimate(inputTokens: 0, outputTokens: 0)
+  /// The content as it was written for the one that is asked; none: it goes as it came, or has gone.
+  var body = Body.none
 
   // MARK: What it costs
 
@@ -60,13 +90,26 @@ struct MeteredWork: BitwiseCopyable {
   var stream = MeteredStream()
   /// What a whole answer says.
   var event = ModelEvent()
-  /// Of a stream: whole events that wait for the ledger, then an event that is not whole. Else the whole answer.
+  /// Of a stream: the beginning of an event that is not whole. Else the whole answer.
   var answer = Body.none
-  var heldBytes = 0
+  /// Of a stream: whole events as the client will get them. The opening waits for something that is worth sending, the
+  /// end for the ledger.
+  var waiting = Body.none
+  /// The time until there is something to tell has begun.
+  var isOpeningTimed = false
+  /// When the provider wants to be asked again, as its answer's head says; 0: it does not.
+  var providerRetrySeconds: UInt64 = 0
   /// Bytes of the answer that the client's connection has.
   var sentBytes = 0
   /// The client has a part of the answer.
   var hasBegun = false
   /// The provider has said all; of a stream, that it is over.
   var isWhole = false
+
+  /// Gives all memory back.
+  mutating func giveBack(_ pool: inout BufferPool, _ budget: BodyBudget) {
+    body.giveBack(&pool, budget)
+    answer.giveBack(&pool, budget)
+    waiting.giveBack(&pool, budget)
+  }
 }

@@ -7,6 +7,8 @@
 //   answer, nothing in   by usage         an error in it, or the provider's end: 0; else input estimate
 //   answer, content      by usage         input estimate + content bytes ÷ 4, at most the hold
 //
+// Where only what went in was reported, it counts in place of its estimate, and what came out is at least what was
+// reported of it; the rest is as if nothing were reported.
 // A flat price is charged beside that when there was an answer, or the client left before it.
 // Called by: the driver, once per attempt. Never: does anything but compute.
 
@@ -30,6 +32,8 @@ struct AttemptFacts: BitwiseCopyable {
   var progress = AttemptProgress.notDispatched
   /// What the provider said; `.none` when it said nothing.
   var usage = Usage()
+  /// That is only what went in, and the beginning of what comes out.
+  var usageIsOpen = false
   /// Bytes of content that came out.
   var contentBytes: Int64 = 0
   /// The provider said in the middle of its answer that it failed.
@@ -70,14 +74,15 @@ enum SettlementRule {
 
   /// The usage that an answered attempt, or one whose client left, is charged for.
   private static func usage(_ facts: AttemptFacts) -> Usage {
-    if facts.usage.source == .reported { return facts.usage }
+    let isReported = facts.usage.source == .reported
+    if isReported, !facts.usageIsOpen { return facts.usage }
     if facts.progress == .answered, facts.contentBytes == 0, facts.sawError || isProviders(facts.cause) {
       return Usage()
     }
-    var usage = Usage()
+    var usage = facts.usage
     usage.source = .estimated
-    usage.inputTokens = facts.estimate.inputTokens
-    usage.outputTokens = Estimate.outputTokens(contentBytes: facts.contentBytes)
+    if !isReported { usage.inputTokens = facts.estimate.inputTokens }
+    usage.outputTokens = max(usage.outputTokens, Estimate.outputTokens(contentBytes: facts.contentBytes))
     return usage
   }
 

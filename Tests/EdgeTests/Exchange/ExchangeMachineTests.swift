@@ -6,7 +6,8 @@ import Testing
 private enum Event: Equatable, CustomStringConvertible {
   case forward, replied, refused, connected(Bool), connectFailed(Bool), requestEnded, responseBegan, responseEnded(Bool)
   case flushed, upstreamFailed, wentStale, requestBroken(ErrorCode), clientLeft, timedOut(ExchangeTimer)
-  case stopped(EndCause), suspended, resumed, answerEnded(Bool), settled, settleFailed(Bool), answerRefused
+  case stopped(EndCause), suspended, resumed, answerEnded(Bool), settled, settleFailed(Bool), answerRefused,
+    attemptFailed
 
   static let all: [Event] =
     [
@@ -15,6 +16,7 @@ private enum Event: Equatable, CustomStringConvertible {
       .requestEnded, .responseBegan, .responseEnded(false), .responseEnded(true), .flushed, .upstreamFailed, .wentStale,
       .requestBroken(.invalidRequest), .requestBroken(.messageTooLarge), .clientLeft,
       .answerEnded(false), .answerEnded(true), .settled, .settleFailed(false), .settleFailed(true), .answerRefused,
+      .attemptFailed,
     ] + ExchangeTimer.allCases.map { .timedOut($0) } + [.stopped(.drain), .stopped(.cancelled)]
 
   func tell(_ machine: inout ExchangeMachine) -> ExchangeActions {
@@ -41,6 +43,7 @@ private enum Event: Equatable, CustomStringConvertible {
     case .settled: machine.settled()
     case .settleFailed(let hasBegun): machine.settleFailed(hasBegun: hasBegun)
     case .answerRefused: machine.answerRefused(.rateLimitExceeded)
+    case .attemptFailed: machine.attemptFailed()
     }
   }
 
@@ -67,6 +70,7 @@ private enum Event: Equatable, CustomStringConvertible {
     case .settled: "settled"
     case .settleFailed(let hasBegun): "settleFailed(\(hasBegun))"
     case .answerRefused: "answerRefused"
+    case .attemptFailed: "attemptFailed"
     }
   }
 }
@@ -141,6 +145,11 @@ private enum MachineTable {
         .bug, .bug, .bug, fail(.rateLimitExceeded, .upstreamError), fail(.rateLimitExceeded, .upstreamError), .bug,
         .bug,
         .bug, .bug, .bug,
+      ]
+    case .attemptFailed:
+      [
+        .bug, .bug, .to(.deciding, ExchangeActions(.closeUpstream)), .to(.deciding, ExchangeActions(.closeUpstream)),
+        .to(.deciding, ExchangeActions(.closeUpstream)), .bug, .bug, .bug, .bug, .bug,
       ]
     case .clientLeft: everywhere(.clientLeft)
     case .stopped(let cause): everywhere(cause)

@@ -4,56 +4,15 @@ import Testing
 @testable import Edge
 
 @Suite struct MeteredStreamTests {
-  /// What the client gets, when, and what is known in the end.
-  struct Outcome: Equatable {
-    var passed: [UInt8] = []
-    var held: [UInt8] = []
-    var rest: [UInt8] = []
-    var usage = Usage()
-    var contentBytes: Int64 = 0
-    var sawEnd = false
-    var sawError = false
-    var isFault = false
+  private static func take(
+    _ bytes: [UInt8], cutAt cuts: [Int] = [], strips: Bool = false, last: Bool = false
+  ) -> StreamOutcome { StreamTaking.take(bytes, cutAt: cuts, strips: strips, last: last) }
 
-    var all: [UInt8] { passed + held + rest }
-  }
-
-  /// Takes a stream in pieces that end at these places.
-  static func take(_ bytes: [UInt8], cutAt cuts: [Int] = [], strips: Bool = false, last: Bool = false) -> Outcome {
-    var outcome = Outcome()
-    var stream = MeteredStream()
-    let document = JSONDocument()
-    var start = 0
-    let ends = cuts + [bytes.count]
-    for (step, end) in ends.enumerated() {
-      let area = ByteArea(outcome.rest + bytes[start..<end])
-      start = end
-      let piece =
-        last && step == ends.count - 1
-        ? stream.takeLast(area.base, area.count, dialect: .openAIChat, stripsUsage: strips, document)
-        : stream.take(area.base, area.count, dialect: .openAIChat, stripsUsage: strips, document)
-      let held = piece.passCount + piece.heldCount
-      if piece.passCount > 0, !outcome.held.isEmpty { Issue.record("passes behind what is held") }
-      outcome.passed += area.slice(0..<piece.passCount)
-      outcome.held += area.slice(piece.passCount..<held)
-      outcome.rest = area.slice(held..<held + piece.restCount)
-      if piece.isFault { outcome.isFault = true }
-    }
-    outcome.usage = stream.usage
-    outcome.contentBytes = stream.contentBytes
-    (outcome.sawEnd, outcome.sawError) = (stream.sawEnd, stream.sawError)
-    return outcome
-  }
-
-  static func text(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }
+  private static func text(_ bytes: [UInt8]) -> String { StreamTaking.text(bytes) }
 
   static func usage(
     _ input: Int64, _ output: Int64, cached: Int64 = 0, written: Int64 = 0, reasoning: Int64 = 0
-  ) -> Usage {
-    Usage(
-      source: .reported, inputTokens: input, cachedTokens: cached, cacheWriteTokens: written, outputTokens: output,
-      reasoningTokens: reasoning)
-  }
+  ) -> Usage { StreamTaking.usage(input, output, cached: cached, written: written, reasoning: reasoning) }
 
   struct Expected: Sendable {
     var name: String
@@ -133,6 +92,54 @@ import Testing
     }
   }
 
+  // MARK: Anthropic's dialect
+
+  static let anthropic = StreamSample.all.filter { $0.dialect == .anthropicMessages }
+
+  private static let usages: [String: Usage] = [
+    "cache.sse": usage(3_084, 5, cached: 1_024, written: 2_048), "error.sse": usage(11, 1),
+    "error-first.sse": usage(11, 1), "max-tokens.sse": usage(9, 4), "refusal.sse": usage(20, 120, reasoning: 67),
+    "server-tool.sse": usage(50, 20), "text.sse": usage(11, 6), "thinking.sse": usage(52, 75, reasoning: 48),
+    "tool-no-arguments.sse": usage(340, 44), "tools-parallel.sse": usage(472, 118),
+    "usage-late.sse": usage(19, 6, cached: 3, written: 4, reasoning: 2),
+  ]
+
+  @Test(arguments: anthropic) func anthropicInOnePiece(_ sample: StreamSample) throws {
+    let whole = StreamTaking.take(sample.bytes, dialect: sample.dialect)
+    let said = Self.text(sample.bytes)
+    let name = try #require(sample.name.split(separator: "/").last.map(String.init))
+    #expect(whole.usage == Self.usages[name] && !whole.isFault)
+    #expect(whole.isRefused == (name == "error-first.sse") && whole.sawError == name.hasPrefix("error"))
+    #expect(whole.usageIsOpen == whole.sawError && whole.sawEnd != whole.sawError)
+    if whole.isRefused {
+      #expect(Self.text(whole.rest).hasPrefix("event: error\n") && said.hasSuffix(Self.text(whole.rest)))
+    } else {
+      #expect(whole.all == sample.bytes && whole.rest.isEmpty)
+    }
+    // The reason and the usage come with one event.
+    let end = said.range(of: "event: message_delta").map { String(said[$0.lowerBound...]) } ?? ""
+    #expect(Self.text(whole.held) == end)
+    // No event says nothing but the usage.
+    #expect(StreamTaking.take(sample.bytes, dialect: sample.dialect, strips: true) == whole)
+  }
+
+  @Test(arguments: anthropic, ["\n", "\r\n", "\r"]) func anthropicAtEverySplit(
+    _ sample: StreamSample, _ lineEnd: String
+  ) {
+    let lines = Self.text(sample.bytes).split(separator: "\n", omittingEmptySubsequences: false)
+    let bytes = Array(lines.joined(separator: lineEnd).utf8)
+    let whole = StreamTaking.take(bytes, dialect: sample.dialect)
+    func isSame(_ cuts: [Int]) -> Bool {
+      var cut = StreamTaking.take(bytes, cutAt: cuts, dialect: sample.dialect)
+      if whole.isRefused { cut.rest = whole.rest }
+      return cut == whole
+    }
+    for first in 0..<61 {
+      #expect(isSame(Array(stride(from: first, to: bytes.count, by: 61))), "cut from \(first) on")
+    }
+    #expect(isSame(Array(0..<bytes.count)))
+  }
+
   private static let finish = "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n"
 
   /// Some providers say in front of the answer, or with every part, what was used so far.
@@ -204,6 +211,142 @@ import Testing
     #expect(!Self.take(end + event + event).isFault)
     #expect(Self.take(end + event + event + event + event + event).isFault)
     #expect(!Self.take(event + event + event + event + event + end).isFault)
+  }
+
+  // MARK: The beginning
+
+  private static let ping = ": ping\n\n"
+  private static let role = "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}]}\n\n"
+  private static let empty = "data: {\"choices\":[]}\n\n"
+  private static let part = "data: {\"choices\":[{\"delta\":{\"content\":\"x\"}}]}\n\n"
+  private static let usageOnly = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":2}}\n\n"
+  private static let error = "data: {\"error\":{\"message\":\"x\"}}\n\n"
+  private static let done = "data: [DONE]\n\n"
+
+  /// Takes one event after the other.
+  private static func take(
+    events: [String], strips: Bool = false, last: Bool = false, times: [UInt64] = []
+  )
+    -> StreamOutcome
+  {
+    var cuts: [Int] = []
+    for event in events { cuts.append((cuts.last ?? 0) + event.utf8.count) }
+    let bytes = Array(events.joined().utf8)
+    return StreamTaking.take(bytes, cutAt: cuts.dropLast(), strips: strips, last: last, times: times)
+  }
+
+  /// The same however the bytes are cut, at each two places.
+  private static func isSame(_ text: String, strips: Bool = false, last: Bool = false) -> Bool {
+    let bytes = Array(text.utf8)
+    var whole = take(bytes, strips: strips, last: last)
+    for first in 0...bytes.count {
+      for second in first...bytes.count {
+        var cut = take(bytes, cutAt: [first, second], strips: strips, last: last)
+        if cut.isRefused, whole.isRefused { (cut.rest, whole.rest) = ([], []) }
+        if cut != whole { return false }
+      }
+    }
+    return true
+  }
+
+  @Test func anOpeningIsHeld() {
+    let opening = [Self.ping, Self.role, "\n", Self.empty, Self.role]
+    let open = Self.take(events: opening)
+    #expect(open.isOpening && !open.hasPassed && open.openings == 0)
+    #expect(open.passed.isEmpty && Self.text(open.held) == opening.joined())
+    let answered = Self.take(events: opening + [Self.part])
+    #expect(!answered.isOpening && answered.hasPassed && answered.openings == 1)
+    #expect(Self.text(answered.passed) == opening.joined() + Self.part && answered.held.isEmpty)
+    #expect(Self.isSame(Self.ping + Self.role + Self.part + Self.ping))
+    // What is no opening may pass at once.
+    #expect(Self.text(Self.take(events: [Self.part]).passed) == Self.part)
+    #expect(Self.text(Self.take(events: ["data: nonsense\n\n"]).passed) == "data: nonsense\n\n")
+  }
+
+  /// A stream that is over before anything of it passed has nothing to wait for but the settlement.
+  @Test func anOpeningThatEndsIsHeldForTheSettlement() {
+    for end in [Self.done, Self.finish.replacing("}]}", with: "}],\"usage\":{\"prompt_tokens\":1}}")] {
+      let ended = Self.take(events: [Self.role, end, Self.ping])
+      #expect(ended.passed.isEmpty && !ended.hasPassed && !ended.isOpening)
+      #expect(Self.text(ended.held) == Self.role + end + Self.ping)
+      // Too late for another provider: the answer is settled.
+      let failed = Self.take(events: [Self.role, end, Self.error])
+      #expect(failed.sawError && !failed.isRefused && Self.text(failed.held) == Self.role + end + Self.error)
+    }
+    #expect(Self.isSame(Self.role + Self.done))
+  }
+
+  @Test func anErrorBeforeTheAnswerRefuses() {
+    for opening in [[], [Self.ping], [Self.role, Self.empty]] {
+      let refused = Self.take(events: opening + [Self.error, Self.part])
+      #expect(refused.isRefused && refused.sawError && !refused.isFault && refused.passed.isEmpty)
+      #expect(Self.text(refused.rest) == Self.error)
+      let whole = Self.take(Array((opening + [Self.error, Self.part]).joined().utf8))
+      #expect(whole.isRefused && whole.openings == 0 && Self.text(whole.rest) == Self.error + Self.part)
+    }
+    #expect(Self.isSame(Self.role + Self.error))
+    let bare = String(Self.error.dropLast(2))
+    #expect(!Self.take(events: [Self.role, bare]).isRefused)
+    #expect(Self.take(events: [Self.role, bare], last: true).isRefused)
+    #expect(Self.isSame(bare, last: true))
+  }
+
+  @Test func anErrorWithinTheAnswerPasses() {
+    for said in [Self.part, Self.usageOnly, Self.finish, "data: nonsense\n\n"] {
+      let failed = Self.take(events: [Self.role, said, Self.error])
+      #expect(!failed.isRefused && failed.sawError && Self.text(failed.passed) == Self.role + said + Self.error)
+    }
+  }
+
+  /// What is taken out gives the client nothing, but with what was held before it has something.
+  @Test func whatIsTakenOutEndsTheOpening() {
+    let opened = Self.take(events: [Self.role, Self.usageOnly], strips: true)
+    #expect(opened.openings == 1 && opened.hasPassed && Self.text(opened.passed) == Self.role && opened.held.isEmpty)
+    let nothing = Self.take(events: [Self.usageOnly], strips: true)
+    #expect(!nothing.isOpening && !nothing.hasPassed && nothing.openings == 0)
+    #expect(Self.take(events: [Self.usageOnly, Self.error], strips: true).isRefused)
+    let later = Self.take(events: [Self.usageOnly, Self.role, Self.part], strips: true)
+    #expect(Self.text(later.passed) == Self.role + Self.part && later.openings == 1)
+    #expect(Self.isSame(Self.usageOnly + Self.ping + Self.usageOnly, strips: true))
+  }
+
+  @Test func theOpeningIsBoundedInBytes() {
+    let half = ":" + String(repeating: "x", count: MeteredStream.openingBytesMax / 2 - 3) + "\n\n"
+    let less = ":" + String(repeating: "x", count: MeteredStream.openingBytesMax / 2 - 4) + "\n\n"
+    #expect(Self.take(events: [half, half]).passed.isEmpty)
+    #expect(Self.text(Self.take(events: [half, half, Self.ping]).passed) == half + half + Self.ping)
+    #expect(Self.take(events: [half, less, "\n"]).passed.isEmpty)
+    #expect(Self.text(Self.take(events: [half, less, "\n", "\n"]).passed) == half + less + "\n\n")
+    #expect(Self.take(events: [half, half, Self.error]).isRefused)
+    // However the lines end: the second byte of a line end may come later.
+    let bytes = Array((half + less + Self.ping + Self.ping).replacing("\n", with: "\r\n").utf8)
+    let whole = Self.take(bytes)
+    #expect(whole.passed == bytes)
+    for cut in stride(from: bytes.count - 40, through: bytes.count, by: 1) {
+      #expect(Self.take(bytes, cutAt: [cut]).passed == bytes)
+    }
+  }
+
+  @Test func theOpeningIsBoundedInTime() {
+    let start: UInt64 = 5_000_000
+    let most = start + MeteredStream.openingMilliseconds
+    let events = [Self.ping, Self.role, Self.ping]
+    #expect(Self.take(events: events, times: [start, start, most - 1]).passed.isEmpty)
+    let late = Self.take(events: events, times: [start, start, most])
+    #expect(Self.text(late.passed) == events.joined() && late.openings == 1)
+    // From the first whole event on.
+    #expect(Self.take(events: [": pi", "ng\n\n", Self.role], times: [start, start + 1, most]).passed.isEmpty)
+    let refused = Self.take(events: [Self.role, Self.error], times: [start, most])
+    #expect(refused.isRefused && refused.passed.isEmpty)
+  }
+
+  /// What opens a stream does not count against what may be held behind it.
+  @Test func whatOpenedIsHeldNoLonger() {
+    let long = ":" + String(repeating: "x", count: 200_000) + "\n\n"
+    let held = Self.take(events: [long, Self.part, Self.done, long])
+    #expect(!held.isFault && Self.text(held.passed) == long + Self.part)
+    #expect(Self.take(events: [long, Self.done, long]).isFault)
+    #expect(Self.take(events: [long, Self.part, Self.done, long, long]).isFault)
   }
 
   @Test func isPlain() {

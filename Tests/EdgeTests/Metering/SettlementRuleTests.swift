@@ -12,11 +12,11 @@ import Testing
 
   private static func cost(
     _ progress: AttemptProgress, _ cause: EndCause, usage: Usage = Usage(), content: Int64 = 0, error: Bool = false,
-    held: Amount = held, price: ModelPrice? = price, flat: Int64 = 0
+    open: Bool = false, held: Amount = held, price: ModelPrice? = price, flat: Int64 = 0
   ) -> AttemptCost {
     let facts = AttemptFacts(
-      progress: progress, usage: usage, contentBytes: content, sawError: error, cause: cause, estimate: estimate,
-      held: held)
+      progress: progress, usage: usage, usageIsOpen: open, contentBytes: content, sawError: error, cause: cause,
+      estimate: estimate, held: held)
     return SettlementRule.settle(facts, price: price, flat: Amount(units: flat))
   }
 
@@ -66,6 +66,32 @@ import Testing
   @Test(arguments: EndCause.allCases) func noAnswer(_ cause: EndCause) {
     let input = AttemptCost(isEntered: true, usage: Self.estimated(100, 0), charge: Amount(units: 100))
     #expect(Self.cost(.dispatched, cause) == (Self.clients.contains(cause) ? input : AttemptCost(isEntered: true)))
+  }
+
+  /// What went in was reported, and that something comes out.
+  @Test(arguments: EndCause.allCases) func anOpenUsageIsCompletedByAnEstimate(_ cause: EndCause) {
+    let begun = Usage(
+      source: .reported, inputTokens: 30, cachedTokens: 10, cacheWriteTokens: 5, outputTokens: 3, reasoningTokens: 2)
+    func estimated(_ output: Int64) -> AttemptCost {
+      var usage = begun
+      (usage.source, usage.outputTokens) = (.estimated, output)
+      return AttemptCost(isEntered: true, usage: usage, charge: Amount(units: 30 + output))
+    }
+    for error in [false, true] {
+      let cost = Self.cost(.answered, cause, usage: begun, content: 401, error: error, open: true)
+      #expect(cost == estimated(101))
+      #expect(Self.cost(.answered, cause, usage: begun, content: 5, error: error, open: true) == estimated(3))
+    }
+    let isFree = Self.providers.contains(cause)
+    let empty = Self.cost(.answered, cause, usage: begun, open: true)
+    #expect(empty == (isFree ? AttemptCost(isEntered: true) : estimated(3)))
+    #expect(Self.cost(.answered, cause, usage: begun, error: true, open: true) == AttemptCost(isEntered: true))
+    #expect(Self.cost(.failed, cause, usage: begun, content: 401, open: true) == AttemptCost(isEntered: true))
+    let low = Amount(units: 50)
+    #expect(Self.cost(.answered, cause, usage: begun, content: 401, open: true, held: low).charge == low)
+    // Without any usage there is nothing to complete.
+    let unknown = Self.cost(.answered, cause, content: 401, open: true)
+    #expect(unknown == Self.cost(.answered, cause, content: 401))
   }
 
   @Test func anEstimateIsAtMostTheHold() {
