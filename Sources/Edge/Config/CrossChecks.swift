@@ -130,9 +130,14 @@ struct CrossChecks {
     }
     let providers = entries(RootSection.providers).map(\.name)
     let knownProviders = Set(providers)
+    let models = entries(RootSection.models).map(\.name)
+    let knownModels = Set(models)
     for entry in entries(RootSection.models) {
       for member in members(entry, ModelSection.providers) where !isKnown(member, knownProviders) {
         report(member, .provider, among: providers)
+      }
+      for member in members(entry, ModelSection.equivalents) where !isKnown(member, knownModels) {
+        report(member, .model, among: models)
       }
     }
   }

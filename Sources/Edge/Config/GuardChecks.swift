@@ -1,4 +1,5 @@
-// What must stand before a route: policies where there is a permission or a price, a permission before the statistics.
+// What must stand before a route: policies where there is a permission or a price, a permission before the statistics;
+// and what has no meaning where it stands.
 //
 // Owns: the rules that keep a route from being open, or free, by mistake.
 // Called by: CrossChecks.
@@ -17,6 +18,7 @@ enum GuardChecks {
       permission(route, into: &diagnoses)
       credits(route, into: &diagnoses)
       methods(route, into: &diagnoses)
+      fallback(route, into: &diagnoses)
       if statsAreGuarded { statistics(route, into: &diagnoses) }
     }
   }
@@ -65,6 +67,17 @@ enum GuardChecks {
       diagnoses.error(
         place, "'\(method)' has no meaning on a route with a 'dialect': models are asked with POST", hint: "remove it")
     }
+  }
+
+  /// What is said about providers where none is asked.
+  private static func fallback(_ route: NamedFields, into diagnoses: inout DiagnosisList) {
+    let key = RouteSection.fallbackExplicit.key
+    guard let place = route.fields.keyPlaces[key], route.fields.keyPlaces[RouteSection.dialect.key] == nil,
+      route.fields.suspects.isDisjoint(with: [RouteSection.dialect.key])
+    else { return }
+    diagnoses.error(
+      place, "'\(key)' has a meaning on routes with a 'dialect' only: no provider is asked here",
+      hint: "remove '\(key)'")
   }
 
   /// Counts that tell strangers about the platform.

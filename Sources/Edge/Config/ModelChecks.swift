@@ -16,7 +16,33 @@ enum ModelChecks {
         entry.fields.place, "'\(entry.fields.path)' has no '\(ProviderSection.endpoints.key)'",
         hint: "write where it is reached, or 'dev: true' for the demo provider")
     }
+    equivalents(entries(root, RootSection.models), into: &diagnoses)
   }
+
+  /// Equivalents that are the model itself, or too many to be considered.
+  private static func equivalents(_ models: [NamedFields], into diagnoses: inout DiagnosisList) {
+    let offers = Dictionary(
+      models.map { ($0.name, ModelSection.providerNames($0.fields).count) }, uniquingKeysWith: { first, _ in first })
+    for entry in models {
+      guard let setting = entry.fields[ModelSection.equivalents], case .list(let members) = setting.value else {
+        continue
+      }
+      for member in members where member.value == .text(entry.name) && !member.isPlaceholder {
+        guard let place = member.place else { continue }
+        diagnoses.error(place, "the model '\(entry.name)' is its own equivalent", hint: "remove it")
+      }
+      let names = [entry.name] + ModelSection.equivalentNames(entry.fields)
+      let count = names.reduce(0) { $0 + (offers[$1] ?? 0) }
+      guard count > candidatesMax, let place = entry.fields.keyPlaces[ModelSection.equivalents.key] else { continue }
+      diagnoses.error(
+        place,
+        "the model '\(entry.name)' and its equivalents have \(count) providers, at most \(candidatesMax) are asked",
+        hint: "leave out an equivalent")
+    }
+  }
+
+  /// Most providers of a model and its equivalents, as the table of models has room for.
+  static let candidatesMax = 16
 
   /// Adds what is right, but perhaps not meant.
   static func remark(_ root: SectionFields, dev: Bool, into diagnoses: inout DiagnosisList) {
@@ -76,14 +102,17 @@ enum ModelChecks {
     }
   }
 
-  /// Models that nobody offers now, in one finding: they mostly share their provider.
+  /// Models for which nobody answers now, in one finding: they mostly share their provider.
   private static func dead(
     _ models: [NamedFields], _ states: [String: ProviderState], into diagnoses: inout DiagnosisList
   ) {
-    let dead = models.filter { entry in
+    let silent = models.filter { entry in
       let names = ModelSection.providerNames(entry.fields)
       return !names.isEmpty && names.allSatisfy { states[$0] == .disabled || states[$0] == .leftOut }
     }
+    let silentNames = Set(silent.map(\.name))
+    let answered = Set(models.map(\.name)).subtracting(silentNames)
+    let dead = silent.filter { answered.isDisjoint(with: ModelSection.equivalentNames($0.fields)) }
     guard let first = dead.first else { return }
     var names = dead.prefix(namesMax).map { "'\($0.name)'" }
     if dead.count > namesMax { names.append("\(dead.count - namesMax) more") }

@@ -111,9 +111,11 @@ enum RootSection {
       }
     }
     let known = indices(providerList.map(\.name))
+    let entries = try fields.named(models).filter { !ModelSection.isLeftOut($0, states) }
+    let places = indices(entries.map(\.name))
     var modelList: [Model] = []
-    for entry in try fields.named(models) where !ModelSection.isLeftOut(entry, states) {
-      modelList.append(try ModelSection.decode(entry, usable: providerList, indices: known))
+    for entry in entries {
+      modelList.append(try ModelSection.decode(entry, usable: providerList, providers: known, models: places))
     }
     return (providerList, modelList)
   }

@@ -10,6 +10,8 @@ struct ProviderRow: BitwiseCopyable {
   /// Its row among services: endpoints, timeouts, pool.
   var service: Int32
   var dialect: DialectName
+  /// Lower is tried first.
+  var priority: Int32
   /// What stands before the dialect's own path.
   var basePath: StaticBytes
   /// Empty: it asks for none.
@@ -30,53 +32,75 @@ struct ModelRow: BitwiseCopyable {
   var price: ModelPrice
   var outputTokensMax: Int64
   var imageTokens: Int64
-  /// Its providers stand in a row of `ModelTable.candidates`, the best first.
+  /// Those that can answer for it stand in a row of `ModelTable.candidates`: its own providers, the best first, then
+  /// those of its equivalents.
   var firstCandidate: Int32
   var candidateCount: Int32
+}
+
+/// A provider that can answer for a model.
+struct CandidateRow: BitwiseCopyable {
+  var provider: Int32
+  /// The model that it is asked for: the one that was named, or an equivalent of it.
+  var model: Int32
+  /// The number in metrics of these two.
+  var pair: UInt16
+  var isEquivalent: Bool
 }
 
 /// All providers and models of a generation.
 struct ModelTable: BitwiseCopyable {
   /// The most providers that are considered for one request.
-  static let candidatesMax = 8
+  static let candidatesMax = 16
 
   let providers: UnsafePointer<ProviderRow>
   let providerCount: Int
   /// By name, in byte order.
   let models: UnsafePointer<ModelRow>
   let modelCount: Int
-  let candidates: UnsafePointer<Int32>
-  /// Numbers in metrics of the models with these candidates.
-  let pairs: UnsafePointer<UInt16>
+  let candidates: UnsafePointer<CandidateRow>
 
   /// Compiles them; the rows of the providers' services begin at `firstService`.
   static func compile(_ snapshot: Snapshot, firstService: Int, names: MetricNames, arena: Arena) -> ModelTable {
     let providers = snapshot.providers.enumerated().map { index, provider in
       ProviderRow(
         name: arena.text(provider.name), service: Int32(firstService + index), dialect: provider.dialect,
-        basePath: arena.text(provider.basePath),
+        priority: Int32(provider.priority), basePath: arena.text(provider.basePath),
         key: provider.key.map { arena.text(String(decoding: $0.bytes, as: UTF8.self)) } ?? StaticBytes.empty,
         answerMilliseconds: UInt64(provider.answerTimeoutMilliseconds), isDemo: provider.isDemo,
         metric: names.claim(.provider, provider.name))
     }
-    var candidates: [Int32] = []
-    var pairs: [UInt16] = []
-    let sorted = snapshot.models.sorted { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }
-    let models = sorted.map { model in
-      let offered = model.providers.prefix(ModelTable.candidatesMax)
+    // Rows stand in the order of their names; `places` leads from the configuration's order to it.
+    let order = snapshot.models.indices.sorted {
+      snapshot.models[$0].name.utf8.lexicographicallyPrecedes(snapshot.models[$1].name.utf8)
+    }
+    var places = [Int](repeating: 0, count: order.count)
+    for (place, index) in order.enumerated() { places[index] = place }
+    let metrics = snapshot.models.map { names.claim(.model, $0.name) }
+    func offers(_ index: Int, isEquivalent: Bool) -> [CandidateRow] {
+      snapshot.models[index].providers.map { provider in
+        CandidateRow(
+          provider: Int32(provider), model: Int32(places[index]),
+          pair: names.claimPair(provider: providers[provider].metric, model: metrics[index]),
+          isEquivalent: isEquivalent)
+      }
+    }
+    var candidates: [CandidateRow] = []
+    let models = order.map { index in
+      let model = snapshot.models[index]
+      let equivalents = model.equivalents.flatMap { offers($0, isEquivalent: true) }
+      let all = (offers(index, isEquivalent: false) + equivalents).prefix(ModelTable.candidatesMax)
       let row = ModelRow(
         name: arena.text(model.name), upstreamName: arena.text(model.upstreamName ?? ""), price: model.price,
         outputTokensMax: Int64(model.outputTokensMax), imageTokens: Int64(model.imageTokens),
-        firstCandidate: Int32(candidates.count), candidateCount: Int32(offered.count))
-      candidates += offered.map(Int32.init)
-      let metric = names.claim(.model, model.name)
-      pairs += offered.map { names.claimPair(provider: providers[$0].metric, model: metric) }
+        firstCandidate: Int32(candidates.count), candidateCount: Int32(all.count))
+      candidates += all
       return row
     }
     return ModelTable(
       providers: UnsafePointer(arena.copy(providers)), providerCount: providers.count,
       models: UnsafePointer(arena.copy(models)), modelCount: models.count,
-      candidates: UnsafePointer(arena.copy(candidates)), pairs: UnsafePointer(arena.copy(pairs)))
+      candidates: UnsafePointer(arena.copy(candidates)))
   }
 
   /// The model of this name; -1: there is none.

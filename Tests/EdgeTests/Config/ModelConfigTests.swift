@@ -234,6 +234,86 @@ import Testing
       ])
   }
 
+  // MARK: - Equivalents
+
+  /// Two providers, one of them for development; models that stand in for each other.
+  private static let equal = """
+    providers:
+      p: {dialect: openai-chat, endpoints: "http://p", key: x}
+      q: {dialect: anthropic-messages, endpoints: "http://q"}
+      d: {dialect: openai-chat, dev: true}
+    models:
+      one: {providers: p, price: 1, max_output: 1, equivalents: [dev, three, two]}
+      two: {providers: q, price: 1, max_output: 1, equivalents: one}
+      dev: {providers: d, price: 1, max_output: 1, equivalents: one}
+      three: {providers: q, price: 1, max_output: 1, equivalents: []}
+      four: {providers: q, price: 1, max_output: 1, equivalents: three}
+    routes: {h: {path: /h, builtin: health}}
+
+    """
+
+  @Test func equivalentsAreDecoded() throws {
+    func names(dev: Bool) throws -> [String] {
+      let snapshot = try ModelConfigTests.snapshot(ModelConfigTests.equal, dev: dev)
+      return snapshot.models.map { model in
+        ([model.name] + model.equivalents.map { snapshot.models[$0].name }).joined(separator: " ")
+      }
+    }
+    #expect(try names(dev: true) == ["one dev three two", "two one", "dev one", "three", "four three"])
+    #expect(try names(dev: false) == ["one three two", "two one", "three", "four three"])
+  }
+
+  /// A model is dead when nobody answers for it, not even an equivalent; those of an equivalent are not asked.
+  @Test func modelsThatEquivalentsAnswerAreNotDead() throws {
+    let messages = try ModelConfigTests.messages(ModelConfigTests.equal)
+    #expect(messages.last == "warning: no provider of the models 'three' and 'four' can be used")
+    #expect(messages.count == 3)
+    let silent = ModelConfigTests.equal.replacing("endpoints: \"http://p\", key: x", with: "endpoints: \"http://p\"")
+    #expect(
+      try ModelConfigTests.messages(silent).last
+        == "warning: no provider of the models 'one', 'two', 'three' and 'four' can be used")
+  }
+
+  @Test func equivalentsAndFallbackAreNamedInChanges() throws {
+    func resolved(_ more: String, _ route: String = "") throws -> SectionFields {
+      let folder = try Fixture.Folder()
+      try folder.write("policies/a.lua", "return {}\n")
+      try folder.write(
+        "routes.yaml",
+        ModelConfigTests.head + ModelConfigTests.local
+          + """
+          models:
+            m: {providers: p, price: 1, max_output: 1\(more)}
+            n: {providers: p, price: 1, max_output: 1}
+            o: {providers: p, price: 1, max_output: 1}
+          policies: {a: {script: a.lua}}
+          routes: {chat: {path: /chat, dialect: anthropic-messages, policies: a\(route)}}
+
+          """)
+      let outcome = folder.load()
+      #expect(folder.rendered(outcome) == [])
+      #expect(outcome.snapshot?.routes.first?.fallsBackFromNamed == route.contains("true"))
+      #expect(outcome.snapshot?.routes.first?.target == .models(.anthropicMessages))
+      return try #require(outcome.resolved)
+    }
+    let base = try resolved("")
+    #expect(ConfigDiff(from: base, to: try resolved(", equivalents: []")).changed == [])
+    let one = try resolved(", equivalents: n")
+    #expect(ConfigDiff(from: base, to: one).changed == ["models.m.equivalents"])
+    #expect(ConfigDiff(from: one, to: try resolved(", equivalents: [n]")).changed == [])
+    let two = try resolved(", equivalents: [n, o]")
+    #expect(ConfigDiff(from: one, to: two).changed == ["models.m.equivalents"])
+    #expect(ConfigDiff(from: two, to: try resolved(", equivalents: [o, n]")).changed == ["models.m.equivalents"])
+    let explicit = try resolved("", ", fallback_explicit: true")
+    #expect(ConfigDiff(from: base, to: explicit).changed == ["routes.chat.fallback_explicit"])
+    #expect(
+      ConfigDiff(from: explicit, to: try resolved("", ", fallback_explicit: false")).changed
+        == ["routes.chat.fallback_explicit"])
+  }
+
+  /// As many as the table of models considers.
+  @Test func asManyProvidersAsAreConsidered() { #expect(ModelChecks.candidatesMax == ModelTable.candidatesMax) }
+
   @Test func aListenerThatIsAnEndpointIsAPoint() throws {
     let body = """
       providers: {p: {dialect: openai-chat, endpoints: "http://127.0.0.1:3003", key: none}}
@@ -305,7 +385,8 @@ import Testing
       providers:
         a: {dialect: "${env:A}", endpoints: "${env:B}", key: "${env:C}", path: "${env:D}", priority: "${env:E}"}
       models:
-        m: {providers: a, price: "${env:F}", max_output: "${env:G}", upstream_name: "${env:H}"}
+        m: {providers: a, price: "${env:F}", max_output: "${env:G}", upstream_name: "${env:H}",
+            equivalents: ["${env:O}", n]}
         n: {providers: ["${env:I}"], price: {input: "${env:J}", output: 1}, max_output: 1}
       credits: {initial: "${env:K}"}
       stores: {ledger: "${env:L}"}
@@ -313,10 +394,11 @@ import Testing
       routes: {h: {path: /h, builtin: health}}
 
       """
-    #expect(try Fixture.load(ModelConfigTests.head + body).outcome.diagnoses.count == 14)
+    #expect(try Fixture.load(ModelConfigTests.head + body).outcome.diagnoses.count == 15)
     let outcome = try Fixture.load(ModelConfigTests.head + body, placeholders: true).outcome
     #expect(outcome.diagnoses == [])
     #expect(outcome.snapshot?.models.map(\.name) == ["m"])
+    #expect(outcome.snapshot?.models.first?.equivalents == [])
   }
 
   // MARK: - Credits, stores, listeners

@@ -231,6 +231,8 @@ struct Route: Sendable, Equatable {
   let permission: String?
   /// What each request costs, beside what a model may cost; nil: nothing.
   var price: Amount?
+  /// A client that has named its provider gets an answer of another one when that fails.
+  var fallsBackFromNamed = false
 
   /// Nothing of it goes anywhere before its credits are held.
   var costs: Bool {

@@ -38,6 +38,9 @@ struct Model: Sendable, Equatable {
   let outputTokensMax: Int
   /// What a picture in the input is taken for before the provider has said.
   let imageTokens: Int
+  /// Indices into `Snapshot.models` of those that may answer in its place when none of its own providers does, in the
+  /// order written.
+  var equivalents: [Int] = []
 }
 
 /// Prices of a model in 1e-12 credit per token: the 1e-9 credit per 1,000 tokens that a file can say are whole then.

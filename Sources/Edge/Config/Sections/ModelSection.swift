@@ -22,6 +22,11 @@ enum ModelSection {
     "image_tokens", .integer(0...10_000_000), .literal("2000"), .live,
     "What a picture in the input is taken for before the provider has counted it.")
 
+  static let equivalents = SchemaRow(
+    "equivalents", .list(.reference(.model), count: 0...4, scalarAllowed: true), .empty, .live,
+    "Models that may answer in its place when none of its own providers does, the best first. Equivalents of these are "
+      + "not asked.")
+
   static let input = perToken("input", .required, "Of tokens that go in.")
   static let output = perToken("output", .required, "Of tokens that come out.")
   static let cached = perToken("cached", .absent, "Of input read from the provider's cache; as `input` when left out.")
@@ -45,15 +50,20 @@ enum ModelSection {
     [input, output, cached, cacheWrite, reasoning, long])
   static let schema = SchemaSection(
     "model", "What clients may ask for, and what it costs.",
-    [providers, upstreamName, price, outputMax, imageTokens])
+    [providers, upstreamName, price, outputMax, imageTokens, equivalents])
 
   private static func perToken(_ key: String, _ fallback: SchemaFallback, _ doc: String) -> SchemaRow {
     SchemaRow(key, .decimal(places: Amount.places, creditBounds), fallback, .live, doc)
   }
 
   /// The names of a model's providers, as far as they are right; placeholders are none.
-  static func providerNames(_ fields: SectionFields) -> [String] {
-    guard case .list(let members) = fields[providers]?.value else { return [] }
+  static func providerNames(_ fields: SectionFields) -> [String] { names(fields, providers) }
+
+  /// The names of a model's equivalents, likewise.
+  static func equivalentNames(_ fields: SectionFields) -> [String] { names(fields, equivalents) }
+
+  private static func names(_ fields: SectionFields, _ row: SchemaRow) -> [String] {
+    guard case .list(let members) = fields[row]?.value else { return [] }
     return members.compactMap { member in
       if case .text(let name) = member.value, !member.isPlaceholder { name } else { nil }
     }
@@ -69,17 +79,21 @@ enum ModelSection {
     return !names.isEmpty && names.allSatisfy { states[$0] == .leftOut }
   }
 
-  /// A typed model; `usable` are the providers of the snapshot.
-  static func decode(_ entry: NamedFields, usable: [Provider], indices: [String: Int]) throws(SchemaDefect) -> Model {
+  /// A typed model; `usable` are the providers of the snapshot, `models` the places of its models. Those that are left
+  /// out stand in neither.
+  static func decode(
+    _ entry: NamedFields, usable: [Provider], providers known: [String: Int], models: [String: Int]
+  ) throws(SchemaDefect) -> Model {
     let fields = entry.fields
-    let offers = try fields.texts(providers).compactMap { indices[$0] }.enumerated().sorted { left, right in
+    let offers = try fields.texts(providers).compactMap { known[$0] }.enumerated().sorted { left, right in
       let (first, second) = (usable[left.element].priority, usable[right.element].priority)
       return first == second ? left.offset < right.offset : first < second
     }
     return Model(
       name: entry.name, providers: offers.map(\.element), upstreamName: try fields.optionalText(upstreamName),
       price: try price(fields), outputTokensMax: try fields.integer(outputMax),
-      imageTokens: try fields.integer(imageTokens))
+      imageTokens: try fields.integer(imageTokens),
+      equivalents: try fields.texts(equivalents).compactMap { models[$0] })
   }
 
   /// So many 1e-9 credits per 1000 tokens are as many 1e-12 credits per token.

@@ -41,6 +41,10 @@ enum RouteSection {
   static let dialect = SchemaRow(
     "dialect", .choice(DialectName.allCases.map(\.rawValue)), .absent, .live,
     "The wire format that clients speak: a provider of the model that they name answers, instead of a service.")
+  static let fallbackExplicit = SchemaRow(
+    "fallback_explicit", .boolean, .absent, .live,
+    "With `dialect`: whether another provider is asked when the one fails that the client has named. When left out, "
+      + "such a client gets the error.")
   static let price = SchemaRow(
     "price", .decimal(places: Amount.places, ModelSection.creditBounds), .absent, .live,
     "Credits that each request to the service costs; none when left out.")
@@ -64,8 +68,8 @@ enum RouteSection {
   static let schema = SchemaSection(
     "route", "Which requests go where.",
     [
-      path, host, methods, listeners, service, builtin, handler, dialect, policies, permission, price, bodySize,
-      clientFin, replayOnStale,
+      path, host, methods, listeners, service, builtin, handler, dialect, fallbackExplicit, policies, permission,
+      price, bodySize, clientFin, replayOnStale,
     ])
 
   /// What a route may lead to, in the order of messages; each with an example of its value.
@@ -103,7 +107,8 @@ enum RouteSection {
       replaysOnStale: try fields.boolean(replayOnStale),
       policies: try indices(fields, policies, names.policies),
       permission: try fields.optionalText(permission),
-      price: try fields.optionalInteger(price).map { Amount(units: Int64($0)) })
+      price: try fields.optionalInteger(price).map { Amount(units: Int64($0)) },
+      fallsBackFromNamed: fields[fallbackExplicit] == nil ? false : try fields.boolean(fallbackExplicit))
   }
 
   private static func target(_ fields: SectionFields, _ names: RouteNames) throws(SchemaDefect) -> RouteTarget {
