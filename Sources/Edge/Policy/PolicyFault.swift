@@ -73,7 +73,10 @@ enum PolicyCheck {
       let (row, hint) =
         isHandler
         ? (RouteSection.handler, "a handler's script returns a table with 'handle'")
-        : (RouteSection.policies, "a policy's script returns a table with 'on_request', 'on_select' or 'on_log'")
+        : (
+          RouteSection.policies,
+          "a policy's script returns a table with 'on_request', 'on_select', 'on_retry' or 'on_log'"
+        )
       let message =
         isHandler ? "the policy '\(name)' cannot answer" : "the policy '\(name)' has nothing to say to a request"
       guard let place = place(of: snapshot.routes[route].name, row, resolved) else {

@@ -139,7 +139,7 @@ final class PolicyMachine {
   }
 
   /// What a route may ask of its policies; one of them must be there.
-  private static let ofPolicies: [PolicyPhase] = [.onRequest, .onSelect, .onLog]
+  private static let ofPolicies: [PolicyPhase] = [.onRequest, .onSelect, .onRetry, .onLog]
 
   /// Every policy of a route must have the phase that it is there for.
   private func missing(_ route: Int, _ row: Route, _ broken: Set<Int>) -> [PolicyFault] {
@@ -177,6 +177,7 @@ final class PolicyMachine {
     let outcome: LuaOutcome
     switch phase {
     case .onSelect: outcome = lua.start(&call, at: host.layOutCandidates(then: .context), count: 2)
+    case .onRetry: outcome = lua.start(&call, at: host.layOutAttempt(then: .context), count: 2)
     case .onLog: outcome = lua.start(&call, .context, .nothing)
     default: outcome = lua.start(&call, .object(HostObject.request), .context)
     }
@@ -271,8 +272,8 @@ final class PolicyMachine {
       if let complaint { return failed(phase, policy, "\(complaint)") }
       if phase == .handle { return failed(phase, policy, "handle returned without an answer; call edge.reply") }
       if isNothing || phase == .onSelect { return .passed }
-      return failed(
-        phase, policy, "\(phase.rawValue) returned a value; return nothing, or call edge.refuse or edge.reply")
+      let calls = phase == .onRetry ? "edge.refuse" : "edge.refuse or edge.reply"
+      return failed(phase, policy, "\(phase.rawValue) returned a value; return nothing, or call \(calls)")
     }
   }
 
@@ -335,8 +336,9 @@ extension PolicyPhase {
     case .start: 0
     case .onRequest: 1
     case .onSelect: 2
-    case .handle: 3
-    case .onLog: 4
+    case .onRetry: 3
+    case .handle: 4
+    case .onLog: 5
     }
   }
 }

@@ -62,7 +62,10 @@ extension ByteWriter {
     append(key: "model", record.model)
     append(",\"attempt\":\"")
     if record.attempt != ULID(high: 0, low: 0) { append(record.attempt) }
-    append(record.streams ? "\",\"stream\":true" : "\",\"stream\":false" as StaticString)
+    append(byte: 0x22)
+    append(key: "fallbacks", UInt64(record.fallbacks))
+    if record.fallbacks > 0 { append(failedPartOf: record) }
+    append(record.streams ? ",\"stream\":true" : ",\"stream\":false" as StaticString)
     append(",\"usage\":{\"source\":\"")
     append(record.usage.source.word)
     append("\"")
@@ -79,6 +82,17 @@ extension ByteWriter {
     }
     append(",\"firstByte\":")
     append(milliseconds: record.firstByte > record.start ? record.firstByte - record.start : 0)
+  }
+
+  /// Whom others have answered for.
+  private mutating func append(failedPartOf record: ExchangeRecord) {
+    append(",\"failed\":{\"provider\":\"")
+    append(jsonEscaped: record.failedProvider.start, record.failedProvider.count)
+    append("\",\"code\":\"")
+    append(record.failedCode.row.name)
+    append("\"")
+    append(key: "status", UInt64(record.failedStatus))
+    append("}")
   }
 
   /// What a provider says about tokens is its own affair; a line has no negative ones.

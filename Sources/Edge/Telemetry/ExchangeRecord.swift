@@ -47,6 +47,12 @@ struct ExchangeRecord: BitwiseCopyable {
   var model = StaticBytes.empty
   /// What the ledger knows it by; 0: nothing was dispatched.
   var attempt = ULID(high: 0, low: 0)
+  /// Attempts that failed and after which another provider was asked; the last of them: who, what the client would have
+  /// been told, and what was answered (0: nothing).
+  var fallbacks: UInt8 = 0
+  var failedProvider = StaticBytes.empty
+  var failedCode = ErrorCode.providerError
+  var failedStatus: UInt16 = 0
   /// The answer was asked for as a stream.
   var streams = false
   var usage = Usage()

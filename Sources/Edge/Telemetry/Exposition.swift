@@ -66,6 +66,7 @@ private struct Exposition {
         writePlain(row, row.label == nil ? -1 : value, UInt64(max(0, metrics.figures[figure])))
       }
     case .words(let first, let unit): writeWords(row, first, unit)
+    case .running(let began, let ended): writeRunning(row, began, ended)
     case .buckets(let first): writeHistograms(row, first)
     case .refusedNames: for (table, count) in listing.refused.enumerated() { writePlain(row, table, count) }
     case .leftOut: writePlain(row, -1, leftOut)
@@ -99,6 +100,14 @@ private struct Exposition {
         if number == 0, row.scope != .whole { continue }
         writeSeries(row) { $0.writeSample(row, place, row.label == nil ? -1 : value, number, unit) }
       }
+    }
+  }
+
+  /// Told from the first that began, and then always: a gauge that goes away does not say 0.
+  private mutating func writeRunning(_ row: MetricRow, _ began: Int, _ ended: Int) {
+    for place in places(of: row.scope) where row.scope == .whole || metrics.sum(row.scope, place, began) > 0 {
+      let number = metrics.difference(row.scope, place, began, less: ended)
+      writeSeries(row) { $0.writeSample(row, place, -1, number, .plain) }
     }
   }
 

@@ -27,6 +27,8 @@ enum MetricSource: Sendable {
   case figures([Figure])
   /// Words of the row's scope from here on: one by value of the row's own label.
   case words(Int, MetricUnit)
+  /// How much more has begun, in the first word, than has ended, in the second.
+  case running(Int, ended: Int)
   /// The buckets and the sum of a histogram, from this word on.
   case buckets(Int)
   /// Claims of names that found no place.
@@ -166,6 +168,12 @@ enum MetricTable {
       "edge_model_requests_total", .counter,
       "Attempts at a model of a provider: completed, failed, refused (the provider said the request is wrong) or cut.",
       by: .pair, "outcome", ModelOutcome.allCases.map(\.name), from: .words(PairWord.outcomes, .plain)),
+    MetricRow(
+      "edge_provider_requests_running", .gauge, "Requests that a provider is answering now.", by: .provider,
+      from: .running(ProviderWord.began, ended: ProviderWord.ended)),
+    MetricRow(
+      "edge_provider_fallbacks_total", .counter, "Attempts given up at a provider, after which another one was asked.",
+      by: .provider, from: .words(ProviderWord.fallbacks, .plain)),
     MetricRow(
       "edge_credits_charged_total", .counter,
       "Credits that accounts paid; provider and model are '-' for routes with a price of their own.", by: .pair,

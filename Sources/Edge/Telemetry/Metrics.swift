@@ -87,8 +87,8 @@ enum MetricScope: CaseIterable, Sendable {
     case .whole: 0
     case .route: 24
     case .provider: 24 + 256 * 24
-    case .pair: 24 + 256 * 24 + 64 * 16
-    case .policy: 24 + 256 * 24 + 64 * 16 + 512 * 16
+    case .pair: 24 + 256 * 24 + 64 * 24
+    case .policy: 24 + 256 * 24 + 64 * 24 + 512 * 16
     }
   }
 }
@@ -112,10 +112,14 @@ enum RouteWord {
   static let count = 24
 }
 
-/// Words of a provider.
+/// Words of a provider. A provider's words are whole cache lines.
 enum ProviderWord {
   static let firstByte = 0
-  static let count = 16
+  /// Requests that began there and those that ended; what runs is the difference.
+  static let began = 16
+  static let ended = 17
+  static let fallbacks = 18
+  static let count = 24
 }
 
 /// Words of a provider with a model.
@@ -175,7 +179,7 @@ final class Metrics: Sendable {
   private let workers: Int
   private nonisolated(unsafe) let words: UnsafeMutablePointer<Atomic<UInt64>>  // never reassigned; atomics inside
   /// Whole pages, so that no two workers share one.
-  static let blockWords = (24 + 256 * 24 + 64 * 16 + 512 * 16 + 64 + 511) & ~511
+  static let blockWords = (24 + 256 * 24 + 64 * 24 + 512 * 16 + 64 + 511) & ~511
 
   /// nil when the kernel refuses memory.
   init?(workers: Int) {
@@ -219,6 +223,15 @@ final class Metrics: Sendable {
     }
   }
 
+  /// A request goes to a provider. `place` is a number of `MetricNames`.
+  func noteProviderBegan(_ place: UInt16, worker: Int) { add(1, .provider, Int(place), ProviderWord.began, worker) }
+
+  /// A request that went to a provider is over there, however it ended: once for each that began, on any worker.
+  func noteProviderEnded(_ place: UInt16, worker: Int) { add(1, .provider, Int(place), ProviderWord.ended, worker) }
+
+  /// A provider was given up, and another one is asked.
+  func noteFallback(_ place: UInt16, worker: Int) { add(1, .provider, Int(place), ProviderWord.fallbacks, worker) }
+
   /// Credits were taken for something that is no model's: a route with a price of its own has pair `none`.
   func noteCharge(_ charge: Amount, shortfall: Amount, pair: UInt16 = MetricNames.none, worker: Int) {
     addPositive(charge.units, .pair, Int(pair), PairWord.charged, worker)
@@ -239,6 +252,19 @@ final class Metrics: Sendable {
     let offset = Metrics.offset(scope, place, word)
     for worker in 0..<workers { sum &+= words[worker * Metrics.blockWords + offset].load(ordering: .relaxed) }
     return sum
+  }
+
+  /// How much more stands in the first word than in the second; never below 0.
+  func difference(_ scope: MetricScope, _ place: Int, _ word: Int, less other: Int) -> UInt64 {
+    // The lesser is read first: what ends in between is not missed in the greater.
+    let less = sum(scope, place, other)
+    let more = sum(scope, place, word)
+    return more > less ? more - less : 0
+  }
+
+  /// How many requests a provider is answering now, over the whole process.
+  func providerLoad(_ place: UInt16) -> Int {
+    Int(clamping: difference(.provider, Int(place), ProviderWord.began, less: ProviderWord.ended))
   }
 
   /// What has been charged since the start.

@@ -39,7 +39,7 @@ import Testing
     (.onRequest, "coroutine.wrap(function() edge.refuse('FORBIDDEN') end)() error('on')", .answered, ""),
     (
       .onLog, "edge.refuse('FORBIDDEN')", .failed,
-      "edge.refuse has a meaning in on_request, on_select and handle only"
+      "edge.refuse has a meaning in on_request, on_select, on_retry and handle only"
     ),
     (.onLog, "edge.reply{}", .failed, "edge.reply has a meaning in on_request and handle only"),
     (.onRequest, "error('own words')", .failed, "own words"), (.onRequest, "error('bare', 0)", .failed, "bare"),

@@ -37,7 +37,7 @@ import Testing
         + "    ^" + String(repeating: "~", count: 59)),
     Fault(
       script: "edge.refuse(\"FORBIDDEN\")\nreturn {}",
-      finding: "p.lua:1:1: error: edge.refuse has a meaning in on_request, on_select and handle only\n"
+      finding: "p.lua:1:1: error: edge.refuse has a meaning in on_request, on_select, on_retry and handle only\n"
         + "  edge.refuse(\"FORBIDDEN\")\n  ^~~~~~~~~~~~~~~~~~~~~~~~"),
     Fault(
       script: "return {init = function() return req.path end}",
@@ -55,7 +55,7 @@ import Testing
     Fault(
       script: "return {on_response = function() end}",
       finding: "p.lua:1:9: error: 'on_response' is no phase of a policy\n  return {on_response = function() end}\n"
-        + "          ^~~~~~~~~~~\n  known: init, on_request, on_select, handle, on_log"),
+        + "          ^~~~~~~~~~~\n  known: init, on_request, on_select, on_retry, handle, on_log"),
     Fault(
       script: "return {on_log = 5}",
       finding: "p.lua:1:9: error: 'on_log' must be a function\n  return {on_log = 5}\n          ^~~~~~"),
@@ -65,7 +65,9 @@ import Testing
     Fault(
       script: "return {function() end}",
       finding:
-        "p.lua: error: '[not a name]' is no phase of a policy\n  known: init, on_request, on_select, handle, on_log"),
+        "p.lua: error: '[not a name]' is no phase of a policy\n"
+        + "  known: init, on_request, on_select, on_retry, handle, on_log"
+    ),
     Fault(script: "\u{1B}Lua", finding: "p.lua:1:1: error: attempt to load a binary chunk (mode is 't')\n   Lua\n  ^"),
   ]
 
@@ -152,19 +154,20 @@ import Testing
   static let phases: [(String, String, [String])] = [
     ("on_request", "service: s, policies: [p]", []),
     ("on_log", "service: s, policies: [p]", []), ("on_select", "service: s, policies: [p]", []),
+    ("on_retry", "service: s, policies: [p]", []),
     ("handle", "handler: p", []),
     (
       "handle", "service: s, policies: [p]",
       [
         "the policy 'p' has nothing to say to a request",
-        "a policy's script returns a table with 'on_request', 'on_select' or",
+        "a policy's script returns a table with 'on_request', 'on_select', 'on_retry' or",
       ]
     ),
     (
       "init", "builtin: health, policies: p",
       [
         "the policy 'p' has nothing to say to a request",
-        "a policy's script returns a table with 'on_request', 'on_select' or",
+        "a policy's script returns a table with 'on_request', 'on_select', 'on_retry' or",
       ]
     ),
     (
@@ -199,10 +202,10 @@ import Testing
       yaml: "policies: {a: {script: a.lua}, b: {script: b.lua}}\n",
       scripts: [
         "a.lua": "local f = function() end return {init = f, on_log = f}",
-        "b.lua": "return {handle = function() end, on_select = function() end}",
+        "b.lua": "return {handle = function() end, on_select = function() end, on_retry = function() end}",
       ])
     let found = PolicyPhase.allCases.map { phase in (0..<2).map { bench.machine.has(phase, policy: $0) } }
-    #expect(found == [[true, false], [false, false], [false, true], [false, true], [true, false]])
+    #expect(found == [[true, false], [false, false], [false, true], [false, true], [false, true], [true, false]])
     #expect(bench.ask(.onRequest, policy: 0) == .passed, "what a script has not is passed")
     #expect(bench.context == -1, "and costs nothing")
   }

@@ -139,7 +139,7 @@ import Testing
       path: Fixture.repository + "/routes.yaml", options: LoadOptions(environment: Fixture.environment))
     let snapshot = try #require(outcome.snapshot)
     let reports = try PolicyTests(snapshot: snapshot, filter: TestFilter(nil)).run()
-    #expect(reports.count == 6)
+    #expect(reports.count == 7)
     #expect(reports.flatMap(\.failures) == [])
     let file = try #require(try RouteTestFile.read(Fixture.repository + "/routes.test.yaml", for: snapshot))
     let routes = RouteTests(snapshot: snapshot, filter: TestFilter(nil)).run(file)
@@ -270,6 +270,84 @@ import Testing
     ])
     #expect(reports.flatMap(\.failures) == [])
     #expect(reports.map(\.passed) == [2])
+  }
+
+  /// A policy that tells what it is told.
+  private static let retry = """
+    local policy = {}
+    function policy.on_select(candidates, ctx)
+      ctx.first = candidates[1]
+      ctx.second = candidates[2]
+    end
+    function policy.on_retry(attempt, ctx)
+      ctx.attempt = attempt
+      if attempt.status == 429 then edge.refuse(attempt.code, {retry_after = 2}) end
+      if ctx.asks then ctx.state = edge.http.fetch{service = "users", path = "/state"}.status end
+      if ctx.holds then edge.credit.hold("ann", 1) end
+      return ctx.answer
+    end
+    return policy
+    """
+
+  @Test func attemptsThatHaveFailed() throws {
+    let reports = try run([
+      "policies/retry.lua": PolicyTestsTests.retry,
+      "policies/tests/a_test.lua": """
+      local tests = {}
+      local function made(t) return t.policy("retry.lua", nil, {services = {"users"}}) end
+      local next = {provider = "b", model = "n", estimate = 2, priority = 3, load = 4, equivalent = true, named = true}
+      local told = {provider = "b", model = "n", estimate = 2000000000, priority = 3, load = 4, equivalent = true,
+        named = true}
+      local function attempt(status, ctx)
+        return {attempt = {provider = "a", model = "m", status = status, number = 2, next = next}, ctx = ctx}
+      end
+      function tests.a_what_it_is_told(t)
+        local outcome = made(t):on_retry(attempt(502))
+        t.passes(outcome)
+        t.equal(outcome.order, nil)
+        t.equal(outcome.ctx.attempt,
+          {provider = "a", model = "m", code = "PROVIDER_ERROR", status = 502, number = 2, next = told})
+        local plain = made(t):on_retry{attempt = {provider = "a", model = "m", code = "TIMEOUT",
+          next = {provider = "b", model = "m"}}}.ctx.attempt
+        t.equal({plain.code, plain.status, plain.number}, {"TIMEOUT", 0, 1})
+        t.equal(plain.next, {provider = "b", model = "m", estimate = 0, priority = 1, load = 0, equivalent = false,
+          named = false})
+      end
+      function tests.b_what_it_may_do(t)
+        local refused = made(t):on_retry{attempt = {provider = "a", model = "m", code = "RATE_LIMIT_EXCEEDED",
+          status = 429, next = next}}
+        t.refuses(refused, "RATE_LIMIT_EXCEEDED")
+        t.equal(refused.retry_after, 2)
+        local waits = attempt(502, {asks = true})
+        waits.answers = {{status = 204}}
+        t.equal(made(t):on_retry(waits).ctx.state, 204)
+        t.fails(made(t):on_retry(attempt(502, {answer = 1})), "on_retry returned a value")
+        t.fails(made(t):on_retry(attempt(502, {holds = true})), "on_select only")
+      end
+      function tests.c_candidates(t)
+        local ctx = made(t):on_select{candidates = {next, {service = "s", estimate = 1}}}.ctx
+        t.equal(ctx.first, told)
+        t.equal(ctx.second, {service = "s", estimate = 1000000000})
+      end
+      function tests.d_mistakes(t)
+        local function wrong(attempt, problem)
+          t.fails(function() made(t):on_retry{attempt = attempt} end, problem)
+        end
+        wrong(nil, "who is 'next'")
+        wrong({provider = "a", model = "m"}, "who is 'next'")
+        wrong({provider = "a", model = "m", next = {service = "s"}}, "'next' of the attempt is a provider")
+        wrong({provider = "a", model = "m", next = next, code = "NO"}, "'code' of the attempt: 'NO' is no error code")
+        wrong({provider = "a", model = "m", next = next, status = 600}, "'status' must be a whole number up to 599")
+        wrong({provider = "a", model = "m", next = next, number = 1.5}, "'number' must be a whole number")
+        wrong({provider = "a", model = "m", next = {provider = "b", model = "m", named = 1}}, "true or false")
+        wrong({provider = "a", model = "m", then_ = next}, "has no 'then_'")
+        t.fails(function() made(t):on_retry{candidates = {}} end, "has no 'candidates'")
+      end
+      return tests
+      """,
+    ])
+    #expect(reports.flatMap(\.failures) == [])
+    #expect(reports.map(\.passed) == [4])
   }
 
   @Test func secretsOfTheConfigurationSignNothing() throws {

@@ -27,12 +27,27 @@ import Testing
     #expect(bench.ask(.onSelect) == .passed)
     let text = bench.machine.user(bench.context).map { String(decoding: $0, as: UTF8.self) } ?? ""
     #expect(text.hasSuffix("}3"))
-    for part in ["\"provider\":\"openai\"", "\"model\":\"gpt-4\"", "\"estimate\":30"] { #expect(text.contains(part)) }
+    let parts = [
+      "\"provider\":\"openai\"", "\"model\":\"gpt-4\"", "\"estimate\":30", "\"priority\":0", "\"load\":0",
+      "\"equivalent\":false", "\"named\":false",
+    ]
+    for part in parts { #expect(text.contains(part)) }
     bench.machine.host.candidates = [candidate(0, "pictures", "", 7)]
     bench.endContext()
     #expect(bench.ask(.onSelect) == .passed)
     let service = bench.machine.user(bench.context).map { String(decoding: $0, as: UTF8.self) } ?? ""
     #expect(service.contains("\"service\":\"pictures\"") && !service.contains("provider"))
+  }
+
+  @Test func whatElseIsKnownOfCandidates() throws {
+    let bench = try bench(
+      "local c = candidates[2] "
+        + "ctx.user = table.concat({c.priority, c.load, tostring(c.equivalent), tostring(c.named)}, ' ')")
+    var other = candidate(5, "other", "gpt-4", 20)
+    (other.priority, other.load, other.isEquivalent, other.isNamed) = (7, 42, true, true)
+    bench.machine.host.candidates[1] = other
+    #expect(bench.ask(.onSelect) == .passed)
+    #expect(user(bench) == "7 42 true true")
   }
 
   private static let other = "on_select returned something else than nothing or a list of its candidates"

@@ -59,7 +59,7 @@ struct AccessLogTests {
     #expect(line(record).text == expected)
   }
 
-  static let meteredKeys = ["provider", "model", "attempt", "stream", "usage", "credits", "firstByte"]
+  static let meteredKeys = ["provider", "model", "attempt", "fallbacks", "stream", "usage", "credits", "firstByte"]
 
   @Test func goldenMeteredLine() throws {
     var record = ExchangeRecord()
@@ -78,13 +78,27 @@ struct AccessLogTests {
     record.generation = 2
     let expected =
       #""duration":120.500,"upstreamDuration":0.000,"provider":"openai","model":"gpt-4","#
-      + #""attempt":"0000000000000G000000000002","stream":true,"usage":{"source":"reported","inputTokens":120,"#
+      + #""attempt":"0000000000000G000000000002","fallbacks":0,"stream":true,"#
+      + #""usage":{"source":"reported","inputTokens":120,"#
       + #""cachedTokens":20,"cacheWriteTokens":3,"outputTokens":45,"reasoningTokens":6},"credits":1.250000001,"#
       + #""shortfall":0.5,"firstByte":120.500,"generation":2}"# + "\n"
     let text = line(record).text
     #expect(text.hasSuffix(expected), "\(text)")
     let object = try parsed(text)
     #expect(Set(object.keys) == Set(AccessLogTests.keys + AccessLogTests.meteredKeys + ["shortfall"]))
+  }
+
+  /// Whom others have answered for.
+  @Test func goldenFallback() {
+    var record = ExchangeRecord()
+    record.isMetered = true
+    record.fallbacks = 2
+    record.failedProvider = StaticBytes("open\"ai")
+    record.failedCode = .rateLimitExceeded
+    record.failedStatus = 429
+    let expected =
+      #","fallbacks":2,"failed":{"provider":"open\"ai","code":"RATE_LIMIT_EXCEEDED","status":429},"stream":false,"#
+    #expect(line(record).text.contains(expected))
   }
 
   /// What was bought stands only in lines of what has a price; there, what never came to be is empty or 0.

@@ -14,6 +14,8 @@ struct ExpositionTests {
     use.charge = Amount(units: 1)
     use.firstByteNanoseconds = 1
     metrics.noteModelUse(use, worker: workers - 1)
+    metrics.noteProviderBegan(provider, worker: 0)
+    metrics.noteFallback(provider, worker: 0)
     metrics.notePolicyError(metrics.names.claim(.policy, "x"), worker: 0)
     return metrics
   }

@@ -14,7 +14,9 @@ struct MetricsTests {
     #expect(RouteWord.statuses + StatusClass.names.count == RouteWord.requestBytes)
     #expect(RouteWord.responseBytes < RouteWord.duration)
     #expect(RouteWord.duration + DurationBuckets.words == RouteWord.count)
-    #expect(ProviderWord.firstByte + DurationBuckets.words == ProviderWord.count)
+    #expect(ProviderWord.firstByte + DurationBuckets.words == ProviderWord.began)
+    #expect(ProviderWord.began < ProviderWord.ended && ProviderWord.ended < ProviderWord.fallbacks)
+    #expect(ProviderWord.fallbacks < ProviderWord.count)
     #expect(PairWord.outcomes + ModelOutcome.allCases.count <= PairWord.tokens)
     #expect(PairWord.tokens + TokenKind.names.count <= PairWord.charged && PairWord.charged < PairWord.count)
     #expect(DurationBuckets.bounds.count + 1 == DurationBuckets.count)
@@ -122,6 +124,39 @@ struct MetricsTests {
     #expect(text.contains("\nedge_credits_charged_total{provider=\"-\",model=\"-\"} 0.5\n"))
     #expect(text.contains("\nedge_credits_shortfall_total 0.00000001\n"))
     #expect(metrics.charged == Amount(units: 3_500_000_002))
+  }
+
+  /// What runs is what began and has not ended, over all workers; it stays in the answer when it is 0 again.
+  @Test func runningRequestsAndFallbacks() throws {
+    let metrics = try #require(Metrics(workers: 3))
+    let (one, two) = (metrics.names.claim(.provider, "one"), metrics.names.claim(.provider, "two"))
+    func running(_ name: String) throws -> Double? {
+      try metrics.told()["edge_provider_requests_running", ["provider": name]]
+    }
+    #expect(metrics.providerLoad(one) == 0)
+    #expect(try running("one") == nil)
+    for worker in [0, 1, 2, 2] { metrics.noteProviderBegan(one, worker: worker) }
+    metrics.noteProviderBegan(two, worker: 1)
+    #expect(metrics.providerLoad(one) == 4 && metrics.providerLoad(two) == 1)
+    for worker in [2, 0] { metrics.noteProviderEnded(one, worker: worker) }
+    metrics.noteProviderEnded(two, worker: 0)
+    #expect(metrics.providerLoad(one) == 2 && metrics.providerLoad(two) == 0)
+    #expect(try running("one") == 2)
+    #expect(try running("two") == 0, "a gauge that was there says 0")
+    metrics.noteFallback(one, worker: 0)
+    metrics.noteFallback(one, worker: 2)
+    let told = try metrics.told()
+    #expect(told["edge_provider_fallbacks_total", ["provider": "one"]] == 2)
+    #expect(told["edge_provider_fallbacks_total", ["provider": "two"]] == nil)
+    #expect(told.kinds["edge_provider_requests_running"] == "gauge")
+    // More ends than beginnings are a mistake of whoever counts, and nobody is told that less than nothing runs.
+    for _ in 0..<3 { metrics.noteProviderEnded(two, worker: 1) }
+    #expect(metrics.providerLoad(two) == 0)
+    #expect(try running("two") == 0)
+    // A provider without a number of its own counts with the others.
+    metrics.noteProviderBegan(.max, worker: 0)
+    #expect(metrics.providerLoad(.max) == 1 && metrics.providerLoad(MetricNames.other) == 1)
+    #expect(metrics.providerLoad(one) == 2)
   }
 
   @Test func holdsAndPolicies() throws {

@@ -20,7 +20,7 @@ enum VerdictAPI {
     let call = HostCall(state, result)
     guard let host = PolicyHost.of(context) else { return call.nothing() }
     guard host.mayRefuse else {
-      return call.raise("edge.refuse has a meaning in on_request, on_select and handle only")
+      return call.raise("edge.refuse has a meaning in on_request, on_select, on_retry and handle only")
     }
     guard let name = call.string(1), let code = ErrorCode(name: name) else {
       return call.raise("edge.refuse needs an error code such as \"FORBIDDEN\"")
@@ -57,7 +57,7 @@ extension ErrorCode {
 
 extension PolicyHost {
   /// Whether the phase is one that may end the exchange with an error.
-  var mayRefuse: Bool { mayReply || phase == .onSelect }
+  var mayRefuse: Bool { mayReply || phase == .onSelect || phase == .onRetry }
 
   /// Whether the phase is one that may answer in the place of whoever would be asked.
   var mayReply: Bool { phase == .onRequest || phase == .handle }

@@ -1,5 +1,5 @@
 // Those who could answer, on their way into `on_select` and back: a list of tables, and the same or a shorter list in
-// another order.
+// another order. And what `on_retry` is told: who has failed, and who is asked next.
 //
 // Called by: the machine. Never: takes anything but names back; what a candidate would cost is not for scripts to say.
 
@@ -9,26 +9,31 @@ import LuaBridge
 extension PolicyHost {
   /// The candidates as flat values, and behind them one that is given plain.
   func layOutCandidates(then last: LuaValue) -> UnsafePointer<LuaValue>? {
-    guard let area = flat.baseAddress else { return nil }
-    var count = 0
-    func put(_ value: LuaValue) {
-      area[count] = value
-      count += 1
+    guard var area = FlatWriter(flat) else { return nil }
+    area.put(.list(candidates.count))
+    for candidate in candidates { area.put(candidate) }
+    area.put(last)
+    return area.start
+  }
+
+  /// The attempt that has failed, as one table, and behind it a value that is given plain.
+  func layOutAttempt(then last: LuaValue) -> UnsafePointer<LuaValue>? {
+    guard var area = FlatWriter(flat) else { return nil }
+    if let attempt {
+      let row = attempt.code.row
+      area.put(.map(6))
+      area.put("provider", .string(attempt.provider.start, attempt.provider.count))
+      area.put("model", .string(attempt.model.start, attempt.model.count))
+      area.put("code", .string(row.name))
+      area.put("status", .integer(Int(attempt.status)))
+      area.put("number", .integer(Int(attempt.number)))
+      area.put(.string("next"))
+      area.put(attempt.next)
+    } else {
+      area.put(.nothing)
     }
-    put(.list(candidates.count))
-    for candidate in candidates {
-      put(.map(candidate.isService ? 2 : 3))
-      put(.string(candidate.isService ? "service" : "provider"))
-      put(.string(candidate.name.start, candidate.name.count))
-      if !candidate.isService {
-        put(.string("model"))
-        put(.string(candidate.model.start, candidate.model.count))
-      }
-      put(.string("estimate"))
-      put(.integer(Int(candidate.estimate.units)))
-    }
-    put(last)
-    return UnsafePointer(area)
+    area.put(last)
+    return area.start
   }
 
   /// Orders the candidates as the call has returned them; what is wrong with that, if something is.
@@ -67,5 +72,45 @@ extension FlatMap {
   private func says(_ name: StaticString, _ expected: StaticBytes) -> Bool {
     guard let text = string(name), text.count == expected.count else { return false }
     return expected.count == 0 || memcmp(text.baseAddress ?? expected.start, expected.start, expected.count) == 0
+  }
+}
+
+/// Writes flat values behind each other; what is written here is far less than there is room for.
+private struct FlatWriter {
+  let start: UnsafePointer<LuaValue>
+  private let area: UnsafeMutablePointer<LuaValue>
+  private var count = 0
+
+  init?(_ room: UnsafeMutableBufferPointer<LuaValue>) {
+    guard let base = room.baseAddress else { return nil }
+    area = base
+    start = UnsafePointer(base)
+  }
+
+  mutating func put(_ value: LuaValue) {
+    area[count] = value
+    count += 1
+  }
+
+  mutating func put(_ name: StaticString, _ value: LuaValue) {
+    put(.string(name))
+    put(value)
+  }
+
+  mutating func put(_ candidate: PolicyCandidate) {
+    if candidate.isService {
+      put(.map(2))
+      put("service", .string(candidate.name.start, candidate.name.count))
+      put("estimate", .integer(Int(candidate.estimate.units)))
+      return
+    }
+    put(.map(7))
+    put("provider", .string(candidate.name.start, candidate.name.count))
+    put("model", .string(candidate.model.start, candidate.model.count))
+    put("estimate", .integer(Int(candidate.estimate.units)))
+    put("priority", .integer(Int(candidate.priority)))
+    put("load", .integer(candidate.load))
+    put("equivalent", .boolean(candidate.isEquivalent))
+    put("named", .boolean(candidate.isNamed))
   }
 }

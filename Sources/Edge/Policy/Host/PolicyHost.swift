@@ -65,6 +65,8 @@ final class PolicyHost {
   var body = BodyQuestion.none
   /// Best first; `on_select` may order them anew and leave some out.
   var candidates: [PolicyCandidate] = []
+  /// While `on_retry` is asked: what has failed, and who is next.
+  var attempt: PolicyAttempt?
 
   // MARK: What came of it
 

@@ -40,8 +40,28 @@ struct PolicyCandidate: BitwiseCopyable {
   let model: StaticBytes
   /// What would be held for it.
   let estimate: Amount
+  /// Providers: their priority, and how many requests they are answering now, over the whole process.
+  var priority: Int32 = 0
+  var load: Int = 0
+  /// The model is not the one that was asked for, but an equivalent of it.
+  var isEquivalent = false
+  /// The client has named this provider.
+  var isNamed = false
 
   var isService: Bool { model.count == 0 }
+}
+
+/// An attempt that has failed, and who is asked next.
+struct PolicyAttempt: BitwiseCopyable {
+  let provider: StaticBytes
+  let model: StaticBytes
+  /// What the client would be told.
+  let code: ErrorCode
+  /// What the provider answered; 0: nothing.
+  let status: UInt16
+  /// 1 for the first attempt of the exchange.
+  let number: Int32
+  let next: PolicyCandidate
 }
 
 /// Which function of a script waits, as far as its answer depends on that.

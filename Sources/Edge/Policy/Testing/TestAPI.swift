@@ -44,9 +44,16 @@ enum TestAPI {
         + "what belongs to it, `ctx`, `service_headers` and `fetches`.",
       { state, context, result in TestAPI.ask(state, context, result, .onRequest) }),
     HostRow(
-      "on_select", "policy:on_select{candidates={{provider=, model=, estimate=}, …}, ctx={}, …}",
+      "on_select",
+      "policy:on_select{candidates={{provider=, model=, estimate=, priority=1, load=0, equivalent=false, "
+        + "named=false}, …}, ctx={}, …}",
       "Asks the policy who should answer. The outcome has `order` too, the names of those that are left, and `held`.",
       { state, context, result in TestAPI.ask(state, context, result, .onSelect) }),
+    HostRow(
+      "on_retry",
+      "policy:on_retry{attempt={provider=, model=, code=\"PROVIDER_ERROR\", status=0, number=1, next={…}}, ctx={}, …}",
+      "Tells the policy that a provider has failed and that `next`, a candidate, is about to be asked.",
+      { state, context, result in TestAPI.ask(state, context, result, .onRetry) }),
     HostRow(
       "handle", "policy:handle{…}", "The same for a handler.",
       { state, context, result in TestAPI.ask(state, context, result, .handle) }),

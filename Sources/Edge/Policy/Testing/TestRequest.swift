@@ -32,6 +32,8 @@ struct TestRequest {
   ]
   /// What a table for `on_select` may hold.
   static let knownAtSelection = ["candidates", "id", "ctx", "answers", "credits", "ledger"]
+  /// What a table for `on_retry` may hold.
+  static let knownAtRetry = ["attempt", "id", "ctx", "answers", "credits", "ledger"]
   /// What a table for `on_log` may hold.
   static let knownAtEnd = [
     "status", "cause", "duration", "request_bytes", "response_bytes", "id", "ctx", "answers", "credits", "ledger",
@@ -45,6 +47,7 @@ struct TestRequest {
       switch phase {
       case .onLog: TestRequest.knownAtEnd
       case .onSelect: TestRequest.knownAtSelection
+      case .onRetry: TestRequest.knownAtRetry
       default: TestRequest.known
       }
     let given = try GivenTable(value, "the request", known: known)
@@ -54,7 +57,7 @@ struct TestRequest {
     for answer in try given.list("answers") { answers.append(try TestRequest.answer(answer)) }
     self.answers = answers
     summary = try TestRequest.summary(given)
-    stakes = try TestStakes(given)
+    stakes = try TestStakes(given, phase: phase)
     method = try given.text("method") ?? "GET"
     let query = try given.text("query")
     target = (try given.text("path") ?? "/") + (query.map { "?\($0)" } ?? "")

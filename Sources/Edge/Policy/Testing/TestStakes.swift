@@ -1,4 +1,5 @@
-// What a request of a test costs and what there is to pay for it: the body, the estimate, the candidates, the accounts.
+// What a request of a test costs and what there is to pay for it: the body, the estimate, the candidates, the attempt
+// that has failed, the accounts.
 //
 // Called by: the policy under test. Never: has a price of its own; a test says what something costs.
 
@@ -15,6 +16,25 @@ struct TestStakes {
     let name: String
     let model: String
     let estimate: Amount
+    var priority: Int32 = 0
+    var load = 0
+    var isEquivalent = false
+    var isNamed = false
+
+    func row(_ place: Int, _ arena: Arena) -> PolicyCandidate {
+      PolicyCandidate(
+        place: Int32(place), name: arena.text(name), model: arena.text(model), estimate: estimate, priority: priority,
+        load: load, isEquivalent: isEquivalent, isNamed: isNamed)
+    }
+  }
+
+  private struct Attempt {
+    let provider: String
+    let model: String
+    let code: ErrorCode
+    let status: UInt16
+    let number: Int32
+    let next: Candidate
   }
 
   /// Accounts that have this from now on.
@@ -24,9 +44,10 @@ struct TestStakes {
   private let body: [UInt8]?
   private let estimate: Estimate
   private let candidates: [Candidate]
+  private let attempt: Attempt?
 
   /// Reads what a request's table says about it.
-  init(_ given: GivenTable) throws(TestFault) {
+  init(_ given: GivenTable, phase: PolicyPhase) throws(TestFault) {
     credits = try given.accounts("credits")
     switch try given.text("ledger") {
     case nil: hasLedger = true
@@ -38,6 +59,7 @@ struct TestStakes {
     var candidates: [Candidate] = []
     for value in try given.list("candidates") { candidates.append(try TestStakes.candidate(value)) }
     self.candidates = candidates
+    attempt = phase == .onRetry ? try TestStakes.attempt(given["attempt"]) : nil
   }
 
   private static func body(_ given: GivenTable) throws(TestFault) -> [UInt8]? {
@@ -54,21 +76,50 @@ struct TestStakes {
   private static func estimate(_ given: GivenTable) throws(TestFault) -> Estimate {
     guard case .map = given["estimate"] else { return try given.amount("estimate").map { .known($0) } ?? .free }
     let refusal = try GivenTable(given["estimate"], "'estimate'", known: ["refused", "message"])
-    let name = try refusal.text("refused") ?? ""
-    let code = Array(name.utf8).withUnsafeBufferPointer { $0.isEmpty ? nil : ErrorCode(name: $0) }
-    guard let code else { throw TestFault(text: "'refused' of 'estimate': '\(name)' is no error code") }
+    let code = try code(refusal.text("refused") ?? "", "'refused' of 'estimate'")
     return .refused(code, message: try refusal.text("message") ?? "")
   }
 
+  private static func code(_ name: String, _ title: String) throws(TestFault) -> ErrorCode {
+    let code = Array(name.utf8).withUnsafeBufferPointer { $0.isEmpty ? nil : ErrorCode(name: $0) }
+    guard let code else { throw TestFault(text: "\(title): '\(name)' is no error code") }
+    return code
+  }
+
   private static func candidate(_ value: TestValue) throws(TestFault) -> Candidate {
-    let given = try GivenTable(value, "a candidate", known: ["provider", "model", "service", "estimate"])
+    let known = ["provider", "model", "service", "estimate", "priority", "load", "equivalent", "named"]
+    let given = try GivenTable(value, "a candidate", known: known)
     let estimate = try given.amount("estimate") ?? .zero
     switch (try given.text("service"), try given.text("provider"), try given.text("model")) {
     case (let service?, nil, nil): return Candidate(name: service, model: "", estimate: estimate)
     case (nil, let provider?, let model?) where !model.isEmpty:
-      return Candidate(name: provider, model: model, estimate: estimate)
+      return Candidate(
+        name: provider, model: model, estimate: estimate, priority: Int32(try whole(given, "priority") ?? 1),
+        load: try whole(given, "load") ?? 0, isEquivalent: try given.boolean("equivalent") ?? false,
+        isNamed: try given.boolean("named") ?? false)
     default: throw TestFault(text: "a candidate has a provider and a model, or a service")
     }
+  }
+
+  private static func attempt(_ value: TestValue) throws(TestFault) -> Attempt {
+    let given = try GivenTable(
+      value, "the attempt", known: ["provider", "model", "code", "status", "number", "next"])
+    guard let provider = try given.text("provider"), let model = try given.text("model"), given["next"] != .nothing
+    else { throw TestFault(text: "'attempt' of the request has a provider, a model and who is 'next'") }
+    let next = try candidate(given["next"])
+    if next.model.isEmpty { throw TestFault(text: "'next' of the attempt is a provider with a model") }
+    return Attempt(
+      provider: provider, model: model, code: try code(given.text("code") ?? "PROVIDER_ERROR", "'code' of the attempt"),
+      status: UInt16(try whole(given, "status", most: 599) ?? 0), number: Int32(try whole(given, "number") ?? 1),
+      next: next)
+  }
+
+  private static func whole(_ given: GivenTable, _ name: String, most: Int = 1_000_000) throws(TestFault) -> Int? {
+    guard let number = try given.number(name) else { return nil }
+    guard number == number.rounded(), number <= Double(most) else {
+      throw TestFault(text: "'\(name)' must be a whole number up to \(most)")
+    }
+    return Int(number)
   }
 
   /// Puts it into the host; what stands in the body is not read yet.
@@ -76,10 +127,11 @@ struct TestStakes {
     host.hold = nil
     host.body = body == nil ? .none : .needsBody
     host.price = if case .free = estimate { .free } else { .needsBody }
-    host.candidates = candidates.enumerated().map { place, candidate in
-      PolicyCandidate(
-        place: Int32(place), name: arena.text(candidate.name), model: arena.text(candidate.model),
-        estimate: candidate.estimate)
+    host.candidates = candidates.enumerated().map { place, candidate in candidate.row(place, arena) }
+    host.attempt = attempt.map { attempt in
+      PolicyAttempt(
+        provider: arena.text(attempt.provider), model: arena.text(attempt.model), code: attempt.code,
+        status: attempt.status, number: attempt.number, next: attempt.next.row(0, arena))
     }
   }
 

@@ -129,8 +129,11 @@ final class TestedPolicy {
     host.wallNanoseconds = time.wall
     host.requestID = wire.arena.text(request.id)
     host.edits.removeAll()
-    if phase != .onLog, phase != .onSelect { host.view = request.view(of: wire, id: host.requestID) }
-    defer { host.view = nil }
+    if phase == .onRequest || phase == .handle { host.view = request.view(of: wire, id: host.requestID) }
+    defer {
+      host.view = nil
+      host.attempt = nil
+    }
     request.stakes.bring(to: host, wire.arena)
     for account in request.stakes.credits { ledger.open(account.account, account.balance, wall: time.wall) }
     var context = try fill(request.context)
