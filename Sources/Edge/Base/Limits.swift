@@ -95,6 +95,10 @@ enum Limits {
   static let slowBodyBytes: UInt64 = 16
   /// The longest answer of a model that is not streamed.
   static let modelAnswerBytesMax = 32 << 20
+  /// What one read of a stream may become in another dialect.
+  static let translatedBytesMax = 1 << 20
+  /// Lines a second and worker about providers that failed.
+  static let failureLinesMax = 100
   /// How long the end of an answer waits for the ledger.
   static let settleMilliseconds: UInt64 = 10_000
   /// How long the end of a stream's connection is awaited once the stream has said that it is over.

@@ -19,6 +19,8 @@ struct ReplyContext: BitwiseCopyable {
   var retryAfterSeconds: UInt64 = 0
   /// The answer asks for a credential (RFC 6750 section 3).
   var challenges = false
+  /// The client looks for the request's id in this field too.
+  var requestIDField: StaticString?
   /// Lines of a head, each with its end, and whether one of them is Cache-Control.
   var saysCaching = false
   var fields = UnsafeBufferPointer<UInt8>(start: nil, count: 0)
@@ -127,6 +129,12 @@ extension ByteWriter {
     if context.challenges { append("www-authenticate: Bearer\r\n") }
     append(context.connection)
     if !context.saysCaching { append("cache-control: no-store\r\n") }
+    if let name = context.requestIDField {
+      append(name)
+      append(": ")
+      append(context.requestID, context.requestIDCount)
+      appendLineEnd()
+    }
     append("x-request-id: ")
     append(context.requestID, context.requestIDCount)
     append("\r\n\r\n")

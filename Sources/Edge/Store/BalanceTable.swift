@@ -88,6 +88,15 @@ final class BalanceTable: Sendable {
     }
   }
 
+  /// Sets more aside for a hold that is there, when the account covers it.
+  func raise(_ handle: AccountHandle, by more: Amount) -> Bool {
+    at(handle) { slot in
+      guard more.units >= 0, more.units <= slot.available else { return false }
+      slot.held += more.units
+      return true
+    } ?? false
+  }
+
   /// Gives a hold back: nothing is charged.
   func release(_ handle: AccountHandle, _ held: Amount) {
     at(handle) { BalanceTable.giveBack(&$0, held) }
@@ -95,11 +104,11 @@ final class BalanceTable: Sendable {
 
   /// Gives a hold back and takes the charge. What the hold does not cover comes from what is available, so that the
   /// holds of others stay covered; what is missing then is the shortfall. From now on the account waits for `written`.
-  /// A stale handle is charged nothing.
-  func settle(_ handle: AccountHandle, held: Amount, charge: Amount) -> (charged: Amount, shortfall: Amount) {
+  /// A stale handle is charged nothing. `held` is nil when the hold stays for what follows.
+  func settle(_ handle: AccountHandle, held: Amount?, charge: Amount) -> (charged: Amount, shortfall: Amount) {
     let wanted = max(0, charge.units)
     let charged: Int64? = at(handle) { slot in
-      BalanceTable.giveBack(&slot, held)
+      if let held { BalanceTable.giveBack(&slot, held) }
       let taken = min(wanted, slot.available)
       slot.balance -= taken
       slot.unwritten += 1

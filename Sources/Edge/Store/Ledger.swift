@@ -4,7 +4,7 @@
 // transaction, so that a flush to the disk is shared by all who wait for it. Called by the workers (`hold`, `submit`)
 // and by whoever starts and ends Edge. A worker never waits here: an answer comes through its inbox.
 //
-// The queue is bounded by what runs: an exchange has at most one ask and one settlement here at a time. Where an
+// The queue is bounded by what runs: an exchange has at most one ask and a settlement for each attempt here. Where an
 // exchange need not wait for its settlement (relaxed), it does so all the same once many are queued.
 
 import CLinux
@@ -63,6 +63,11 @@ final class Ledger: Sendable {
   /// Sets credits aside, if the ledger can be written and the account is in memory (`.pending`: ask for it).
   func hold(_ account: UnsafeBufferPointer<UInt8>, _ amount: Amount) -> HoldOutcome {
     gauges.isFailing ? .unavailable : balances.hold(account, amount)
+  }
+
+  /// Sets more aside for a hold that is there; false when the account does not cover it, or nothing can be written.
+  func raise(_ account: AccountHandle, by more: Amount) -> Bool {
+    !gauges.isFailing && balances.raise(account, by: more)
   }
 
   /// Queues a job. A settlement is charged in memory here and now: the ticket has `charged` and `shortfall` when this

@@ -239,7 +239,8 @@ final class LedgerBook {
       .optional(settlement.route), .optional(settlement.provider), .optional(settlement.model),
       .text(settlement.cause.name.description), .integer(Int64(usage.source.rawValue)), .integer(usage.inputTokens),
       .integer(usage.cachedTokens), .integer(usage.cacheWriteTokens), .integer(usage.outputTokens),
-      .integer(usage.reasoningTokens), .integer(settlement.held.units), .integer(shortfall.units), .null, .null, .null,
+      .integer(usage.reasoningTokens), .integer(settlement.held?.units ?? 0), .integer(shortfall.units), .null, .null,
+      .null,
     ]
   }
 

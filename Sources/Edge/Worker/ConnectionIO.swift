@@ -261,6 +261,10 @@ extension Worker {
         return
       }
       let hasBegun = slot.pointee.machine.state == .duplex || slot.pointee.machine.state == .responding
+      if slot.pointee.isMetered, !hasBegun {
+        attemptFailed(exchange, .timeout, .upstreamTimeout, "it did not answer in time")
+        return
+      }
       perform(exchange, slot.pointee.machine.timedOut(hasBegun ? .idle : .head))
     case .fetchDeadline: perform(exchange, exchanges.slots[Int(exchange)].machine.stopped(.upstreamTimeout))
     case .free: break

@@ -22,10 +22,10 @@ extension Worker {
       return
     }
     let models = rows(of: exchange).models
-    let provider = work.pointee.candidates[0]
+    let candidate = candidate(exchange)
     var use = ModelUse()
-    use.provider = models.providers[Int(provider)].metric
-    use.pair = pair(models, model: work.pointee.model, provider: provider)
+    use.provider = models.providers[Int(candidate.provider)].metric
+    use.pair = candidate.pair
     use.outcome = outcome(exchange)
     use.usage = record.usage
     use.charge = record.charge
@@ -34,17 +34,10 @@ extension Worker {
     metrics.noteModelUse(use, worker: index)
   }
 
-  private func pair(_ models: ModelTable, model: Int32, provider: Int32) -> UInt16 {
-    let row = models.models[Int(model)]
-    for place in 0..<Int(row.candidateCount) where models.candidates[Int(row.firstCandidate) + place] == provider {
-      return models.pairs[Int(row.firstCandidate) + place]
-    }
-    return MetricNames.other
-  }
-
   private func outcome(_ exchange: Int32) -> ModelOutcome {
     let slot = exchanges.slots + Int(exchange)
     let work = work(of: exchange)
+    if hasFailed(exchange) { return .failed }
     if work.pointee.kind == .none { return slot.pointee.record.cause == .clientLeft ? .cut : .failed }
     if ProviderStatus(status: slot.pointee.upstreamStatus) == .refuses { return .refused }
     return slot.pointee.record.cause == .completed ? .completed : .cut

@@ -333,7 +333,7 @@ extension Worker {
     slot.pointee.attempts += 1
     // A try that failed may have taken some of it.
     if slot.pointee.contentFollows { slot.pointee.contentSent = 0 }
-    slot.pointee.record.attempts = slot.pointee.attempts
+    slot.pointee.record.attempts &+= 1
     slot.pointee.record.endpoint = endpoint.name
     slot.pointee.endpoint = place
     guard var address = endpoints.nextAddress(endpoint.handle.index, now: clock.milliseconds) else {
@@ -427,8 +427,12 @@ extension Worker {
     for place in row.firstEndpoint..<(row.firstEndpoint + row.endpointCount) {
       addresses += max(1, endpoints.addressCount(services.endpoints[Int(place)].handle.index))
     }
-    let tries = min(addresses, Limits.connectAttemptsMax)
-    perform(exchange, slot.pointee.machine.connectFailed(mayRetry: Int(slot.pointee.attempts) < tries))
+    let mayRetry = Int(slot.pointee.attempts) < min(addresses, Limits.connectAttemptsMax)
+    if slot.pointee.isMetered, !mayRetry {
+      attemptFailed(exchange, .providerError, .unavailable, "it cannot be reached")
+    } else {
+      perform(exchange, slot.pointee.machine.connectFailed(mayRetry: mayRetry))
+    }
   }
 
   /// Hands the request to the connection; false when the connection is dead and nothing of it has left. A request
@@ -451,7 +455,7 @@ extension Worker {
   }
 
   /// Keeps what was sent, in case it has to be sent again; more than the limit is not worth it.
-  private func hold(_ exchange: Int32, _ bytes: BytePointer, _ count: Int) {
+  func hold(_ exchange: Int32, _ bytes: BytePointer, _ count: Int) {
     let slot = exchanges.slots + Int(exchange)
     if slot.pointee.held.count + count > Limits.replayBytes
       || !buffers.append(&slot.pointee.held, bytes, count)
@@ -482,115 +486,5 @@ extension Worker {
       if connections.slots[Int(server)].isReadable { markReady(server) }
     }
     checkClientLeft(exchange)
-  }
-
-  // MARK: The client's side of a running exchange
-
-  private func serveServer(_ index: Int32) {
-    let connection = connections.slots + Int(index)
-    let exchange = connection.pointee.exchange
-    let slot = exchanges.slots + Int(exchange)
-    if connection.pointee.isBroken {
-      perform(exchange, slot.pointee.machine.clientLeft())
-      return
-    }
-    if connection.pointee.isWritable, !connection.pointee.output.isEmpty {
-      guard flushServer(index, exchange) else { return }
-    }
-    if checkClientLeft(exchange) { return }
-    switch slot.pointee.machine.state {
-    case .requesting, .duplex:
-      if connection.pointee.isReadable, !slot.pointee.stoppedUpload { relayRequest(exchange) }
-    case .suspended:
-      if connection.pointee.isReadable, slot.pointee.collects { collectMore(exchange) }
-    case .deciding, .connecting, .awaiting, .responding, .settling, .flushing, .ended: break
-    }
-  }
-
-  /// Writes what waits for the client; false when that ended the exchange.
-  private func flushServer(_ index: Int32, _ exchange: Int32) -> Bool {
-    let slot = exchanges.slots + Int(exchange)
-    guard flush(index) else {
-      perform(exchange, slot.pointee.machine.clientLeft())
-      return false
-    }
-    let unsent = connections.slots[Int(index)].output.count
-    if slot.pointee.machine.state == .flushing, hasMoreAnswer(exchange) {
-      armDownload(exchange)
-      if unsent <= Limits.unsentLow { pumpAnswer(exchange) }
-      return false
-    }
-    if unsent == 0, slot.pointee.machine.state == .flushing {
-      perform(exchange, slot.pointee.machine.flushed())
-      return false
-    }
-    armDownload(exchange)
-    if unsent <= Limits.unsentLow { resume(slot.pointee.client) }
-    return true
-  }
-
-  /// Whether the client's connection is read now, so that its end shows there.
-  private func readsRequest(_ exchange: Int32) -> Bool {
-    let slot = exchanges.slots + Int(exchange)
-    if slot.pointee.collects { return true }
-    if slot.pointee.request.isEnded || slot.pointee.stoppedUpload || slot.pointee.client < 0 { return false }
-    return connections.slots[Int(slot.pointee.client)].output.count <= Limits.unsentHigh
-  }
-
-  /// A client that has closed its sending side is gone, unless the route says that it waits; true when that ended the
-  /// exchange.
-  @discardableResult
-  private func checkClientLeft(_ exchange: Int32) -> Bool {
-    let slot = exchanges.slots + Int(exchange)
-    let server = connections.slots + Int(slot.pointee.server)
-    if !server.pointee.peerEnded || slot.pointee.toleratesFin || readsRequest(exchange) { return false }
-    switch slot.pointee.machine.state {
-    case .suspended, .connecting, .requesting, .awaiting, .duplex, .responding, .settling:
-      perform(exchange, slot.pointee.machine.clientLeft())
-      return true
-    case .deciding, .flushing, .ended: return false
-    }
-  }
-
-  /// One read of the request's body goes to the service.
-  private func relayRequest(_ exchange: Int32) {
-    let slot = exchanges.slots + Int(exchange)
-    let (server, client) = (slot.pointee.server, slot.pointee.client)
-    let connection = connections.slots + Int(server)
-    if connections.slots[Int(client)].output.count > Limits.unsentHigh { return }
-    var count = 0
-    switch read(server) {
-    case .bytes(let read): count = read
-    case .wouldBlock: return
-    case .ended, .failed:
-      perform(exchange, slot.pointee.machine.clientLeft())
-      return
-    }
-    let piece = StreamRelay.piece(
-      scratch, count, reader: &slot.pointee.request, framing: slot.pointee.requestFraming, classes: parser.classes)
-    if let fault = piece.fault {
-      replyDetail.message = StaticBytes(fault.row.message)
-      perform(exchange, slot.pointee.machine.requestBroken(fault.row.code, .clientError))
-      // After a response has begun there is no reply, and the next one is not about this.
-      replyDetail = ReplyDetail()
-      return
-    }
-    if !allowBody(exchange, piece.payload) {
-      perform(exchange, slot.pointee.machine.requestBroken(.messageTooLarge, .refused))
-      return
-    }
-    keepRest(server, scratch, piece.consumed, count)
-    if slot.pointee.held.block != nil { hold(exchange, piece.start, piece.count) }
-    guard send(client, piece.start, piece.count) else {
-      stopUpload(exchange)
-      return
-    }
-    if piece.isEnded {
-      perform(exchange, slot.pointee.machine.requestEnded())
-      requestWasSent(exchange)
-    } else {
-      armUpload(exchange)
-      if connection.pointee.isReadable { markReady(server) }
-    }
   }
 }

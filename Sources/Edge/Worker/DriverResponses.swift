@@ -51,7 +51,7 @@ extension Worker {
     }
     if !connection.pointee.input.isEmpty {
       guard buffers.append(&connection.pointee.input, scratch, count), let block = connection.pointee.input.block else {
-        perform(exchange, slot.pointee.machine.upstreamFailed())
+        upstreamFailed(exchange)
         return
       }
       bytes = block + Int(connection.pointee.input.start)
@@ -77,6 +77,17 @@ extension Worker {
       counters.add(1, to: .replays, worker: index)
       perform(exchange, slot.pointee.machine.wentStale())
     } else {
+      upstreamFailed(exchange)
+    }
+  }
+
+  /// The service broke its connection, or the rules. Where a provider was asked and the client has nothing of its
+  /// answer, another one may be.
+  func upstreamFailed(_ exchange: Int32, _ reason: StaticString = "it broke the connection, or the rules of HTTP") {
+    let slot = exchanges.slots + Int(exchange)
+    if slot.pointee.isMetered, !work(of: exchange).pointee.hasBegun {
+      attemptFailed(exchange, .providerError, .upstreamError, reason)
+    } else {
       perform(exchange, slot.pointee.machine.upstreamFailed())
     }
   }
@@ -91,11 +102,11 @@ extension Worker {
         bytes, count, limits: rows(of: exchange).headLimits, toHead: slot.pointee.isToHead, into: &head)
       {
       case .refused:
-        perform(exchange, slot.pointee.machine.upstreamFailed())
+        upstreamFailed(exchange)
         return
       case .incomplete:
         guard stash(slot.pointee.client, bytes, count) else {
-          perform(exchange, slot.pointee.machine.upstreamFailed())
+          upstreamFailed(exchange)
           return
         }
         if connection.pointee.isReadable { markReady(slot.pointee.client) }
@@ -106,7 +117,7 @@ extension Worker {
       // Interim responses are between the service and Edge; 101 was not asked for.
       slot.pointee.interimResponses += 1
       if head.status == 101 || Int(slot.pointee.interimResponses) > Limits.interimResponsesMax {
-        perform(exchange, slot.pointee.machine.upstreamFailed())
+        upstreamFailed(exchange)
         return
       }
       bytes += head.count
@@ -275,7 +286,7 @@ extension Worker {
     // A service that did not take the whole request would read what follows as its rest.
     let tookAll =
       connection.pointee.output.isEmpty && !slot.pointee.stoppedUpload
-      && slot.pointee.contentSent == slot.pointee.content.count
+      && slot.pointee.contentSent == sentContent(exchange).count
     let reusable = slot.pointee.keepsClient && tookAll && !connection.pointee.peerEnded
     perform(exchange, slot.pointee.machine.responseEnded(reusable: reusable && !isDraining))
     flushOrWait(exchange)
@@ -339,7 +350,10 @@ extension Worker {
       finishFetch(exchange)
       return
     }
-    if slot.pointee.hasWork { closeWork(exchange) }
+    if slot.pointee.hasWork {
+      closeWork(exchange)
+      dropHead(exchange)
+    }
     slot.pointee.content.giveBack(&buffers, shared.bodies)
     let hasPolicies = slot.pointee.policyContext >= 0 || isLogged(exchange)
     // Scripts take time of the turn; what they took belongs to the exchange.
@@ -432,11 +446,13 @@ extension Worker {
     var body = ByteWriter(base: scratch, capacity: Limits.readBytes)
     if let dialect = dialect(of: exchange) {
       if let fault = fault(of: exchange), fault.code == code {
-        Dialect.appendError(dialect, fault, to: &body)
+        Dialect.appendError(dialect, fault, requestID: requestID(of: exchange), to: &body)
       } else {
-        Dialect.appendError(dialect, row, message: texts.message, details: texts.details, to: &body)
+        Dialect.appendError(
+          dialect, row, message: texts.message, details: texts.details, requestID: requestID(of: exchange), to: &body)
       }
       if row.isTerminal || detail.isTerminal { context.fields = Worker.terminalField }
+      context.requestIDField = Dialect.requestIDField(dialect)
     } else {
       body.appendErrorBody(row, texts, context)
     }
@@ -446,7 +462,7 @@ extension Worker {
   }
 
   /// What the client speaks, where a model answers.
-  private func dialect(of exchange: Int32) -> DialectName? {
+  func dialect(of exchange: Int32) -> DialectName? {
     let route = exchanges.slots[Int(exchange)].route
     return route < 0 ? nil : rows(of: exchange).routeRows[Int(route)].dialect
   }

@@ -64,6 +64,7 @@ extension Worker {
     slot.pointee.policyContext = -1
     slot.pointee.policyCoroutine = -1
     slot.pointee.policyStep = 0
+    slot.pointee.policyPhase = .onRequest
     slot.pointee.edits = .none
     slot.pointee.hasWork = false
     slot.pointee.upstreamStatus = 0

@@ -13,6 +13,8 @@ struct RouteRow: BitwiseCopyable {
   var toleratesFin: Bool
   /// A request that found its idle connection dead is sent again even if its method is not idempotent.
   var replaysOnStale: Bool
+  /// Others may answer where the provider that the client has named does not.
+  var fallsBackFromNamed: Bool
   /// The route's policies stand in a row of `GenerationRows.policies`.
   var firstPolicy: Int32 = 0
   var policyCount: Int32 = 0
@@ -187,6 +189,7 @@ struct GenerationRows: BitwiseCopyable {
     var row = RouteRow(
       name: arena.text(route.name), service: -1, builtin: -1, bodyBytesMax: UInt64(route.bodyBytesMax),
       toleratesFin: route.clientFin == .finish, replaysOnStale: route.replaysOnStale,
+      fallsBackFromNamed: route.fallsBackFromNamed,
       permission: arena.text(route.permission ?? ""), price: route.price,
       parameters: RouteParameters(route.paths, arena: arena))
     switch route.target {

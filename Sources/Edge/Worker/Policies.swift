@@ -48,6 +48,10 @@ extension Worker {
     }
     var request = request
     show(exchange, request)
+    if slot.pointee.policyPhase == .onRetry {
+      askRetriers(exchange, request)
+      return
+    }
     if slot.pointee.selects {
       askSelectors(exchange, request)
       return
@@ -302,12 +306,13 @@ extension Worker {
       return
     }
     show(exchange, request)
-    if slot.pointee.selects { describeCandidates(exchange, machine(of: exchange).host) }
+    let isSelecting = slot.pointee.policyPhase == .onSelect
+    if isSelecting { describeCandidates(exchange, machine(of: exchange).host) }
     let outcome = machine(of: exchange).resume(
       slot.pointee.policyPhase, policy: Int(policy(exchange)), context: slot.pointee.policyContext,
       coroutine: &slot.pointee.policyCoroutine, given)
     let edits = machine(of: exchange).host.edits
-    if slot.pointee.selects, outcome == .passed { takeSelection(exchange) }
+    if isSelecting, outcome == .passed { takeSelection(exchange) }
     guard goOn(exchange, outcome, request) else { return }
     // The round shows the request anew, and with it what was set.
     if !edits.isEmpty, !buffers.append(&slot.pointee.edits, edits.base, edits.count) {

@@ -1,107 +1,13 @@
-// The driver and providers: a request for a model is written for the provider that was chosen, and its answer is
-// metered on the way to the client. The end of an answer waits until the ledger has what it costs.
+// The driver and a provider's answer: it is metered on the way to the client, and said in the client's dialect where
+// that is another one. The end of an answer waits until the ledger has what it costs.
 //
-//   forwardToProvider ─▶ dial … beginMetered ─▶ takeMetered ─▶ whole: gathered ─▶ answerEnded ─▶ settling
-//                                                   └▶ stream: each event ─▶          │             │
-//                                                      passed on at once              └─ sendEnd ◀──┘ settlementWritten
+//   askProvider ─▶ dial … beginMetered ─▶ takeMetered ─▶ whole: gathered ─▶ answerEnded ─▶ settling
+//   (ModelRequests.swift)                     └▶ stream: each event ─▶          │             │
+//                                                passed on at once              └─ sendEnd ◀──┘ settlementWritten
 
 import Glibc
 
 extension Worker {
-  // MARK: To the provider
-
-  /// Writes the request for the first candidate into `outgoing` and dials.
-  func forwardToProvider(_ exchange: Int32, _ request: ArrivedRequest) {
-    let slot = exchanges.slots + Int(exchange)
-    let work = work(of: exchange)
-    let rows = rows(of: exchange)
-    let provider = rows.models.providers[Int(work.pointee.candidates[0])]
-    aim(exchange, provider.service)
-    slot.pointee.record.service = .empty
-    slot.pointee.record.provider = provider.name
-    slot.pointee.record.streams = work.pointee.request.streams
-    slot.pointee.isMetered = true
-    // Nothing came back and the connection was an old one: asking again costs less than an error.
-    slot.pointee.isRepeatable = true
-    slot.pointee.requestFraming = .none
-    let splices = Dialect.splices(
-      provider.dialect, work.pointee.request, upstreamModel: upstreamModel(exchange))
-    let contentBytes = splices.editedCount(slot.pointee.content.count)
-    var writer = ByteWriter(base: outgoing, capacity: Limits.scratchBytes)
-    writer.appendProviderRequest(
-      request.received, basePath: provider.basePath, path: Dialect.path(provider.dialect),
-      authority: rows.services.endpoints[Int(rows.services.services[Int(provider.service)].firstEndpoint)].authority,
-      keyField: Dialect.keyField(provider.dialect), key: provider.key, contentBytes: contentBytes,
-      requestID: requestID(of: exchange))
-    // The head was read to its end; what is kept behind it is the next request.
-    keepRest(slot.pointee.server, request.bytes, request.head.count, request.count)
-    guard let base = slot.pointee.content.base else {
-      refuse(exchange, .internalError, .internalError)
-      return
-    }
-    if contentBytes <= writer.room {
-      splices.copy(base, slot.pointee.content.count, to: &writer)
-      slot.pointee.contentSent = slot.pointee.content.count
-    } else {
-      slot.pointee.contentFollows = true
-      guard splices.isEmpty || spliceContent(exchange, splices, contentBytes) else {
-        refuse(exchange, .serviceUnavailable, .unavailable)
-        return
-      }
-    }
-    outgoingCount = writer.count
-    perform(exchange, slot.pointee.machine.forward())
-  }
-
-  /// What the provider calls the model; nil: as the client has written it.
-  private func upstreamModel(_ exchange: Int32) -> StaticBytes? {
-    let work = work(of: exchange)
-    let row = rows(of: exchange).models.models[Int(work.pointee.model)]
-    if row.upstreamName.count > 0 { return row.upstreamName }
-    // Without the provider in front of it.
-    return row.name.count == Int(work.pointee.request.model.count) ? nil : row.name
-  }
-
-  /// Writes the content anew where it does not go out in one piece with its head.
-  private func spliceContent(_ exchange: Int32, _ splices: BodySplices, _ bytes: Int) -> Bool {
-    let slot = exchanges.slots + Int(exchange)
-    var spliced = Body.none
-    guard let base = slot.pointee.content.base, spliced.makeRoom(bytes, &buffers, shared.bodies) == .granted,
-      let target = spliced.base
-    else { return false }
-    var writer = ByteWriter(base: target, capacity: spliced.capacity)
-    splices.copy(base, slot.pointee.content.count, to: &writer)
-    spliced.advance(writer.count)
-    slot.pointee.content.giveBack(&buffers, shared.bodies)
-    slot.pointee.content = spliced
-    return true
-  }
-
-  /// Sends on of the content what did not go out with the head, as fast as the connection takes it.
-  func pumpContent(_ exchange: Int32) {
-    let slot = exchanges.slots + Int(exchange)
-    guard let base = slot.pointee.content.base, slot.pointee.client >= 0, !slot.pointee.stoppedUpload else { return }
-    while slot.pointee.contentSent < slot.pointee.content.count {
-      if connections.slots[Int(slot.pointee.client)].output.count > Limits.unsentLow { return }
-      let piece = min(Limits.readBytes, slot.pointee.content.count - slot.pointee.contentSent)
-      guard send(slot.pointee.client, base + slot.pointee.contentSent, piece) else {
-        stopUpload(exchange)
-        return
-      }
-      slot.pointee.contentSent += piece
-      switch slot.pointee.machine.state {
-      case .requesting, .awaiting: armHead(exchange)
-      case .deciding, .suspended, .connecting, .duplex, .responding, .settling, .flushing, .ended: break
-      }
-    }
-  }
-
-  /// How long the provider may take to answer: to the first event of a stream, or for the whole answer.
-  func answerMilliseconds(_ exchange: Int32) -> UInt64? {
-    guard exchanges.slots[Int(exchange)].isMetered, !work(of: exchange).pointee.request.streams else { return nil }
-    return rows(of: exchange).models.providers[Int(work(of: exchange).pointee.candidates[0])].answerMilliseconds
-  }
-
   // MARK: The answer
 
   /// The head of the provider's answer is here, with as much of its content as came with it.
@@ -113,19 +19,16 @@ extension Worker {
     slot.pointee.upstreamStatus = head.status
     // The client has nothing of it yet.
     slot.pointee.record.status = 0
-    if slot.pointee.contentSent == slot.pointee.content.count {
-      // It will not be sent again.
-      slot.pointee.content.giveBack(&buffers, shared.bodies)
-      slot.pointee.contentSent = 0
-    }
+    // It will not be sent again to anybody.
+    if slot.pointee.contentSent == sentContent(exchange).count, !mayFallBack(exchange) { commitAnswer(exchange) }
+    work.pointee.providerRetrySeconds = received.retryAfterSeconds
     if case .fails(let code) = ProviderStatus(status: head.status) {
-      if code == .rateLimitExceeded { replyDetail.retryAfterSeconds = received.retryAfterSeconds }
-      perform(exchange, slot.pointee.machine.answerRefused(code))
+      attemptFailed(exchange, code, .upstreamError, "it answered with an error")
       return
     }
     guard !received.isEncoded else {
       // It was asked not to; what cannot be read cannot be charged.
-      perform(exchange, slot.pointee.machine.upstreamFailed())
+      attemptFailed(exchange, .providerError, .upstreamError, "its answer is compressed")
       return
     }
     // Whatever was asked for: what comes event by event is passed on so.
@@ -146,24 +49,17 @@ extension Worker {
   /// More of the provider's answer has come.
   func relayMetered(_ exchange: Int32) {
     let slot = exchanges.slots + Int(exchange)
+    let isOver: Bool
     switch read(slot.pointee.client) {
-    case .bytes(let count): takeMetered(exchange, scratch, count)
+    case .bytes(let count):
+      takeMetered(exchange, scratch, count)
+      return
     case .wouldBlock: return
-    case .ended:
-      slot.pointee.keepsClient = false
-      if slot.pointee.response.endsWithConnection || work(of: exchange).pointee.stream.sawEnd {
-        meteredEnded(exchange)
-      } else {
-        perform(exchange, slot.pointee.machine.upstreamFailed())
-      }
-    case .failed:
-      slot.pointee.keepsClient = false
-      if work(of: exchange).pointee.stream.sawEnd {
-        meteredEnded(exchange)
-      } else {
-        perform(exchange, slot.pointee.machine.upstreamFailed())
-      }
+    case .ended: isOver = slot.pointee.response.endsWithConnection || work(of: exchange).pointee.stream.sawEnd
+    case .failed: isOver = work(of: exchange).pointee.stream.sawEnd
     }
+    slot.pointee.keepsClient = false
+    if isOver { meteredEnded(exchange) } else { upstreamFailed(exchange, "its answer was cut") }
   }
 
   private func takeMetered(_ exchange: Int32, _ bytes: BytePointer, _ count: Int) {
@@ -173,11 +69,8 @@ extension Worker {
     if step.fault != nil {
       slot.pointee.keepsClient = false
       // What stands behind the end is not about this answer.
-      guard work.pointee.kind == .stream, takeEvents(exchange, bytes, step.payload), work.pointee.stream.sawEnd else {
-        if slot.pointee.machine.state != .ended { perform(exchange, slot.pointee.machine.upstreamFailed()) }
-        return
-      }
-      meteredEnded(exchange)
+      if work.pointee.kind == .stream, !takeEvents(exchange, bytes, step.payload) { return }
+      if work.pointee.stream.sawEnd { meteredEnded(exchange) } else { upstreamFailed(exchange) }
       return
     }
     if step.consumed < count { slot.pointee.keepsClient = false }
@@ -185,11 +78,11 @@ extension Worker {
       guard takeEvents(exchange, bytes, step.payload) else { return }
     } else {
       if work.pointee.answer.count + step.payload > Limits.modelAnswerBytesMax {
-        perform(exchange, slot.pointee.machine.upstreamFailed())
+        upstreamFailed(exchange, "its answer is too long")
         return
       }
       guard work.pointee.answer.append(bytes, step.payload, &buffers, shared.bodies) == .granted else {
-        perform(exchange, slot.pointee.machine.answerRefused(.serviceUnavailable))
+        noRoom(exchange)
         return
       }
     }
@@ -197,12 +90,25 @@ extension Worker {
       meteredEnded(exchange)
       return
     }
+    awaitMore(exchange)
+  }
+
+  /// How long the rest of the answer may take, and whether it must wait for a slow client.
+  private func awaitMore(_ exchange: Int32) {
+    let slot = exchanges.slots + Int(exchange)
+    let work = work(of: exchange)
     let connection = connections.slots + Int(slot.pointee.client)
     if work.pointee.stream.sawEnd {
       if work.pointee.hasBegun { armDownload(exchange) }
       wheel.arm(slot.pointee.client, clock.milliseconds + Limits.streamEndMilliseconds)
-    } else if work.pointee.kind == .stream, work.pointee.hasBegun {
-      armDownload(exchange)
+    } else if work.pointee.kind == .stream, work.pointee.stream.hasStarted {
+      // Until there is something to tell, more of what is nothing does not make the time longer.
+      if !work.pointee.hasBegun, work.pointee.isOpeningTimed {
+        if connection.pointee.isReadable { markReady(slot.pointee.client) }
+        return
+      }
+      work.pointee.isOpeningTimed = true
+      if work.pointee.hasBegun { armDownload(exchange) }
       if connections.slots[Int(slot.pointee.server)].output.count > Limits.unsentHigh {
         connection.pointee.isPaused = true
         wheel.arm(slot.pointee.client, TimerWheel.never)
@@ -214,50 +120,126 @@ extension Worker {
     if connection.pointee.isReadable { markReady(slot.pointee.client) }
   }
 
-  /// A piece of a stream: whole events go on, what waits for the ledger and what is no whole event is kept. False when
-  /// that ended the exchange.
-  private func takeEvents(_ exchange: Int32, _ bytes: BytePointer, _ count: Int) -> Bool {
-    let slot = exchanges.slots + Int(exchange)
+  /// A piece of a stream: whole events go on, what waits is kept, and what is no whole event. False when the exchange
+  /// goes on in another way.
+  private func takeEvents(
+    _ exchange: Int32, _ bytes: BytePointer, _ count: Int, isLast: Bool = false
+  ) -> Bool {
     let work = work(of: exchange)
-    if count == 0 { return true }
-    let rows = rows(of: exchange)
-    let dialect = rows.models.providers[Int(work.pointee.candidates[0])].dialect
-    let strips = !work.pointee.request.asksUsage
-    var piece: MeteredPiece
-    var start = bytes
-    if work.pointee.answer.count == 0 {
-      piece = work.pointee.stream.take(bytes, count, dialect: dialect, stripsUsage: strips, document)
-      let kept = piece.heldCount + piece.restCount
-      guard work.pointee.answer.append(bytes + piece.passCount, kept, &buffers, shared.bodies) == .granted else {
-        perform(exchange, slot.pointee.machine.upstreamFailed())
-        return false
-      }
-    } else {
+    if count == 0, !isLast { return true }
+    var (start, total) = (bytes, count)
+    if work.pointee.answer.count > 0 {
       guard work.pointee.answer.append(bytes, count, &buffers, shared.bodies) == .granted,
         let base = work.pointee.answer.base
       else {
-        perform(exchange, slot.pointee.machine.upstreamFailed())
+        noRoom(exchange)
         return false
       }
-      let fresh = work.pointee.answer.count - work.pointee.heldBytes
-      start = base + work.pointee.heldBytes
-      piece = work.pointee.stream.take(start, fresh, dialect: dialect, stripsUsage: strips, document)
+      (start, total) = (base, work.pointee.answer.count)
     }
-    if piece.passCount > 0, !sendEvents(exchange, start, piece.passCount) { return false }
-    if piece.isFault {
-      perform(exchange, slot.pointee.machine.upstreamFailed())
-      return false
+    while true {
+      guard let (piece, events) = readEvents(exchange, start, total, isLast: isLast) else {
+        noRoom(exchange)
+        return false
+      }
+      guard tellEvents(exchange, piece, events, isLast: isLast), keepPartial(exchange, start, total, piece.restCount)
+      else { return false }
+      if !piece.isFull { break }
+      (start, total) = (work.pointee.answer.base ?? bytes, work.pointee.answer.count)
     }
-    if start != bytes {
-      work.pointee.answer.remove(
-        piece.passCount, at: work.pointee.heldBytes, keeping: piece.heldCount + piece.restCount)
-    }
-    work.pointee.heldBytes += piece.heldCount
     // A usage that was not told yet may still follow.
     if work.pointee.stream.sawEnd, work.pointee.stream.usage.source == .reported, work.pointee.settlement == .open {
       settle(exchange, .completed, awaits: true)
     }
-    return work.pointee.settlement != .written || releaseHeld(exchange)
+    return work.pointee.settlement != .written || releaseWaiting(exchange)
+  }
+
+  /// What was read of a piece goes to the client, or waits; false when the exchange goes on in another way.
+  private func tellEvents(
+    _ exchange: Int32, _ piece: MeteredPiece, _ events: BytePointer, isLast: Bool
+  ) -> Bool {
+    let work = work(of: exchange)
+    if piece.isRefused {
+      upstreamFailed(exchange, "it reported an error in its stream")
+      return false
+    }
+    // What has waited up to here was the opening.
+    if piece.opens, !releaseWaiting(exchange) { return false }
+    if piece.passCount > 0, !sendEvents(exchange, events, piece.passCount) { return false }
+    let waiting = events + piece.passCount
+    guard work.pointee.waiting.append(waiting, piece.heldCount, &buffers, shared.bodies) == .granted else {
+      noRoom(exchange)
+      return false
+    }
+    if piece.isFault, work.pointee.stream.sawEnd {
+      // What stands behind the end is not about this answer.
+      exchanges.slots[Int(exchange)].keepsClient = false
+      work.pointee.answer.giveBack(&buffers, shared.bodies)
+      if !isLast { meteredEnded(exchange) }
+      return isLast
+    }
+    // One event that has no room even in an area of its own cannot be told.
+    if piece.isFault || piece.isFull && piece.passCount == 0 && piece.heldCount == 0 {
+      upstreamFailed(exchange, "its answer cannot be told")
+      return false
+    }
+    return true
+  }
+
+  /// Reads a piece of a stream; where the client speaks another dialect the events are written anew. nil: there is no
+  /// memory for that.
+  private func readEvents(
+    _ exchange: Int32, _ bytes: BytePointer, _ count: Int, isLast: Bool
+  ) -> (piece: MeteredPiece, events: BytePointer)? {
+    let work = work(of: exchange)
+    let spoken = provider(exchange).dialect
+    guard let client = dialect(of: exchange), client != spoken else {
+      let piece = work.pointee.stream.take(
+        bytes, count, dialect: spoken, stripsUsage: !work.pointee.request.asksUsage, isLast: isLast,
+        now: clock.milliseconds, document)
+      return (piece, bytes)
+    }
+    guard let area = translationArea() else { return nil }
+    var writer = ByteWriter(base: area, capacity: Limits.translatedBytesMax)
+    let piece = work.pointee.stream.translate(
+      bytes, count, from: spoken, to: client, identity: answerIdentity(exchange), isLast: isLast,
+      now: clock.milliseconds, document, modelParts, to: &writer)
+    return (piece, area)
+  }
+
+  /// Keeps what is no whole event.
+  private func keepPartial(_ exchange: Int32, _ bytes: BytePointer, _ count: Int, _ rest: Int) -> Bool {
+    let work = work(of: exchange)
+    if work.pointee.answer.count > 0 {
+      work.pointee.answer.remove(count - rest, at: 0, keeping: rest)
+      return true
+    }
+    guard work.pointee.answer.append(bytes + count - rest, rest, &buffers, shared.bodies) == .granted else {
+      noRoom(exchange)
+      return false
+    }
+    return true
+  }
+
+  /// Bodies take all the memory that they may. Another provider's answer would find no more.
+  func noRoom(_ exchange: Int32) {
+    let slot = exchanges.slots + Int(exchange)
+    let work = work(of: exchange)
+    if work.pointee.hasBegun {
+      perform(exchange, slot.pointee.machine.upstreamFailed())
+    } else {
+      // The client has nothing of it, and pays nothing.
+      work.pointee.failed = work.pointee.current
+      perform(exchange, slot.pointee.machine.answerRefused(.serviceUnavailable))
+    }
+  }
+
+  /// What stands in an answer that is told in another dialect than the provider's.
+  func answerIdentity(_ exchange: Int32) -> AnswerIdentity {
+    let record = exchanges.slots[Int(exchange)].record
+    return AnswerIdentity(
+      attempt: record.attempt, model: rows(of: exchange).models.models[Int(candidate(exchange).model)].name,
+      created: record.startWall / 1_000_000_000, asksUsage: work(of: exchange).pointee.request.asksUsage)
   }
 
   /// Sends whole events, behind the answer's head if they are the first.
@@ -289,6 +271,7 @@ extension Worker {
     let slot = exchanges.slots + Int(exchange)
     let work = work(of: exchange)
     work.pointee.hasBegun = true
+    commitAnswer(exchange)
     slot.pointee.record.status = slot.pointee.upstreamStatus
     slot.pointee.record.firstByte = clock.monotonic
     if slot.pointee.responseFraming == .untilClose || isLeaving(slot.pointee.server) {
@@ -306,7 +289,6 @@ extension Worker {
   /// The head of an answer of a model, without its framing and its end.
   private func appendModelHead(_ exchange: Int32, _ contentType: StaticString, _ writer: inout ByteWriter) {
     let slot = exchanges.slots + Int(exchange)
-    let work = work(of: exchange)
     writer.append("HTTP/1.1 ")
     writer.append(decimal: UInt64(slot.pointee.record.status), width: 3)
     writer.append(byte: 0x20)
@@ -318,10 +300,21 @@ extension Worker {
     writer.append("\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\nx-request-id: ")
     writer.append(requestID(of: exchange))
     writer.appendLineEnd()
-    let provider = rows(of: exchange).models.providers[Int(work.pointee.candidates[0])]
+    let provider = provider(exchange)
     writer.append("edge-provider: ")
     writer.append(provider.name)
     writer.appendLineEnd()
+    if candidate(exchange).isEquivalent {
+      writer.append("edge-model: ")
+      writer.append(slot.pointee.record.model)
+      writer.appendLineEnd()
+    }
+    if let client = dialect(of: exchange), let name = Dialect.requestIDField(client) {
+      writer.append(name)
+      writer.append(": ")
+      writer.append(requestID(of: exchange))
+      writer.appendLineEnd()
+    }
     if provider.isDemo { writer.append("edge-demo: true\r\n") }
     writer.append(connectionField(exchange))
   }
@@ -336,17 +329,27 @@ extension Worker {
     let connection = connections.slots + Int(slot.pointee.client)
     let tookAll =
       connection.pointee.output.isEmpty && !slot.pointee.stoppedUpload
-      && slot.pointee.contentSent == slot.pointee.content.count
+      && slot.pointee.contentSent == sentContent(exchange).count
     let reusable = slot.pointee.keepsClient && tookAll && !connection.pointee.peerEnded && !isDraining
     if work.pointee.kind == .whole {
       readWholeAnswer(exchange)
       if work.pointee.event.kind == .error {
         // A success that says nothing in the dialect: nobody is charged for it, and nobody gets it.
-        perform(exchange, slot.pointee.machine.answerRefused(.providerError))
+        attemptFailed(exchange, .providerError, .upstreamError, "its answer is none")
         return
       }
+      if blamesOperator(exchange) {
+        attemptFailed(exchange, .providerError, .upstreamError, "it wants to be paid")
+        return
+      }
+      guard translateAnswer(exchange) else { return }
     } else {
-      takeLastEvent(exchange)
+      // An event that no blank line ends is one all the same when the answer is over.
+      guard takeEvents(exchange, scratch, 0, isLast: true) else { return }
+      if !work.pointee.hasBegun, !work.pointee.stream.sawEnd, work.pointee.stream.isOpening {
+        attemptFailed(exchange, .providerError, .upstreamError, "its stream ended before it said anything")
+        return
+      }
     }
     if work.pointee.settlement == .open { settle(exchange, .completed, awaits: true) }
     perform(exchange, slot.pointee.machine.answerEnded(reusable: reusable))
@@ -358,18 +361,6 @@ extension Worker {
     }
   }
 
-  /// An event that no blank line ends is one all the same when the answer is over.
-  private func takeLastEvent(_ exchange: Int32) {
-    let work = work(of: exchange)
-    let rest = work.pointee.answer.count - work.pointee.heldBytes
-    guard rest > 0, let base = work.pointee.answer.base else { return }
-    let piece = work.pointee.stream.takeLast(
-      base + work.pointee.heldBytes, rest,
-      dialect: rows(of: exchange).models.providers[Int(work.pointee.candidates[0])].dialect,
-      stripsUsage: !work.pointee.request.asksUsage, document)
-    work.pointee.heldBytes += piece.passCount + piece.heldCount
-  }
-
   private func readWholeAnswer(_ exchange: Int32) {
     let work = work(of: exchange)
     guard ProviderStatus(status: exchanges.slots[Int(exchange)].upstreamStatus) == .answers else { return }
@@ -377,8 +368,7 @@ extension Worker {
       work.pointee.event.kind = .error
       return
     }
-    let dialect = rows(of: exchange).models.providers[Int(work.pointee.candidates[0])].dialect
-    work.pointee.event = Dialect.readAnswer(dialect, base, work.pointee.answer.count, document)
+    work.pointee.event = Dialect.readAnswer(provider(exchange).dialect, base, work.pointee.answer.count, document)
   }
 
   /// The ledger has it.
@@ -386,19 +376,18 @@ extension Worker {
     let slot = exchanges.slots + Int(exchange)
     switch slot.pointee.machine.state {
     case .settling: sendEnd(exchange)
-    case .awaiting, .responding: _ = releaseHeld(exchange)
+    case .awaiting, .responding: _ = releaseWaiting(exchange)
     case .deciding, .suspended, .connecting, .requesting, .duplex, .flushing, .ended: break
     }
   }
 
-  /// What waited for the ledger goes to the client; false when that ended the exchange.
-  private func releaseHeld(_ exchange: Int32) -> Bool {
+  /// What has waited goes to the client; false when that ended the exchange.
+  private func releaseWaiting(_ exchange: Int32) -> Bool {
     let work = work(of: exchange)
-    let held = work.pointee.heldBytes
-    guard held > 0, let base = work.pointee.answer.base else { return true }
-    guard sendEvents(exchange, base, held) else { return false }
-    work.pointee.answer.remove(held, at: 0, keeping: work.pointee.answer.count - held)
-    work.pointee.heldBytes = 0
+    let count = work.pointee.waiting.count
+    guard count > 0, let base = work.pointee.waiting.base else { return true }
+    guard sendEvents(exchange, base, count) else { return false }
+    work.pointee.waiting.giveBack(&buffers, shared.bodies)
     return true
   }
 
@@ -407,7 +396,7 @@ extension Worker {
     let slot = exchanges.slots + Int(exchange)
     let work = work(of: exchange)
     if work.pointee.kind == .stream {
-      if !work.pointee.hasBegun, work.pointee.heldBytes == 0 {
+      if !work.pointee.hasBegun, work.pointee.waiting.count == 0 {
         // A stream without any event.
         var writer = ByteWriter(base: outgoing, capacity: Limits.scratchBytes)
         beginStream(exchange, &writer)
@@ -416,7 +405,7 @@ extension Worker {
           return
         }
       }
-      guard releaseHeld(exchange) else { return }
+      guard releaseWaiting(exchange) else { return }
       let last = ChunkWriter.last
       if slot.pointee.responseFraming == .chunked,
         !send(slot.pointee.server, last.utf8Start, last.utf8CodeUnitCount)
@@ -428,6 +417,7 @@ extension Worker {
       flushOrWait(exchange)
       return
     }
+    commitAnswer(exchange)
     slot.pointee.record.firstByte = clock.monotonic
     slot.pointee.record.status = slot.pointee.upstreamStatus
     if isLeaving(slot.pointee.server) { slot.pointee.keepsServer = false }

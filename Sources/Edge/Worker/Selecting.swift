@@ -11,6 +11,19 @@ extension Worker {
   @inline(__always)
   func work(of exchange: Int32) -> UnsafeMutablePointer<MeteredWork> { works + Int(exchange) }
 
+  /// Who is asked, for which model.
+  @inline(__always)
+  func candidate(_ exchange: Int32) -> CandidateRow {
+    let work = work(of: exchange)
+    return rows(of: exchange).models.candidates[Int(work.pointee.candidates[Int(work.pointee.current)])]
+  }
+
+  /// Who is asked.
+  @inline(__always)
+  func provider(_ exchange: Int32) -> ProviderRow {
+    rows(of: exchange).models.providers[Int(candidate(exchange).provider)]
+  }
+
   // MARK: What policies may know
 
   /// What is known of the content. Where it came in one piece with its head and was passed over, there was none.
@@ -59,6 +72,7 @@ extension Worker {
       return
     }
     findModel(exchange, request)
+    if work.pointee.fault == nil { refuseBetas(exchange, dialect, request) }
     if work.pointee.fault == nil { estimate(exchange) }
   }
 
@@ -68,7 +82,8 @@ extension Worker {
     work(of: exchange).pointee.fault = DialectFault(code: code, param: parameter, message: message)
   }
 
-  /// Finds the model and who offers it. `provider/model` or the field `edge-provider` names one of them.
+  /// Finds the model and who can answer for it. `provider/model` or the field `edge-provider` names one of them, who is
+  /// asked alone or, where the route says so, first.
   private func findModel(_ exchange: Int32, _ request: ArrivedRequest) {
     let slot = exchanges.slots + Int(exchange)
     let work = work(of: exchange)
@@ -94,6 +109,7 @@ extension Worker {
       }
       named = given
     }
+    work.pointee.named = named
     work.pointee.model = models.model(name, count)
     guard work.pointee.model >= 0 else {
       refuseModel(exchange, .modelNotFound, "No provider offers this model; GET /v1/models lists them.", "model")
@@ -101,19 +117,39 @@ extension Worker {
     }
     let row = models.models[Int(work.pointee.model)]
     slot.pointee.record.model = row.name
-    var found: Int32 = 0
-    for place in 0..<Int(row.candidateCount) {
-      let candidate = models.candidates[Int(row.firstCandidate) + place]
-      if named >= 0, candidate != named { continue }
-      work.pointee.candidates[Int(found)] = candidate
-      found += 1
-    }
-    work.pointee.candidateCount = found
-    if found > 0 { return }
-    if named >= 0 {
+    work.pointee.candidateCount = 0
+    if named >= 0 { addCandidates(exchange, row) { $0.provider == named && !$0.isEquivalent } }
+    if named >= 0, work.pointee.candidateCount == 0 {
       refuseModel(exchange, .modelNotFound, "The named provider does not offer this model.", "model")
-    } else {
+      return
+    }
+    if named < 0 || rows(of: exchange).routeRows[Int(slot.pointee.route)].fallsBackFromNamed {
+      addCandidates(exchange, row) { named < 0 || $0.provider != named || $0.isEquivalent }
+    }
+    if work.pointee.candidateCount == 0 {
       refuseModel(exchange, .serviceUnavailable, "No provider of this model can be used at the moment.")
+    }
+  }
+
+  /// Adds those of a model's candidates that may be asked.
+  private func addCandidates(_ exchange: Int32, _ row: ModelRow, where mayAnswer: (CandidateRow) -> Bool) {
+    let work = work(of: exchange)
+    let models = rows(of: exchange).models
+    for place in row.firstCandidate..<(row.firstCandidate + row.candidateCount)
+    where mayAnswer(models.candidates[Int(place)]) {
+      work.pointee.candidates[Int(work.pointee.candidateCount)] = place
+      work.pointee.candidateCount += 1
+    }
+  }
+
+  /// Some of what can be asked for in a header changes the price. What is longer than the model gives out is not held
+  /// for, and a long input is not where the model has no price for one.
+  private func refuseBetas(_ exchange: Int32, _ dialect: DialectName, _ request: ArrivedRequest) {
+    guard dialect == .anthropicMessages else { return }
+    let hasLong = rows(of: exchange).models.models[Int(work(of: exchange).pointee.model)].price.longInputTokens > 0
+    if request.received.hasBeta("output-") || !hasLong && request.received.hasBeta("context-1m") {
+      refuseModel(
+        exchange, .invalidRequest, "This beta has no price here; leave it out of the header anthropic-beta.")
     }
   }
 
@@ -129,21 +165,36 @@ extension Worker {
     return nil
   }
 
-  /// What must be held: what the model may cost at the most, and the route's own price.
+  /// What the cheapest of those that could answer would hold. Who would cost more than can be counted is none of them.
   private func estimate(_ exchange: Int32) {
-    let slot = exchanges.slots + Int(exchange)
     let work = work(of: exchange)
-    let rows = rows(of: exchange)
-    let model = rows.models.models[Int(work.pointee.model)]
-    let estimate = Estimate(
-      work.pointee.request, outputTokensMax: Int(model.outputTokensMax), imageTokens: Int(model.imageTokens))
-    work.pointee.tokens = estimate
-    let flat = rows.routeRows[Int(slot.pointee.route)].price ?? .zero
-    guard let held = Pricing.hold(model.price, estimate)?.adding(flat) else {
+    let models = rows(of: exchange).models
+    var cheapest: Amount?
+    var kept: Int32 = 0
+    for place in 0..<Int(work.pointee.candidateCount) {
+      let candidate = work.pointee.candidates[place]
+      guard let held = wantedHold(exchange, models.candidates[Int(candidate)].model) else { continue }
+      work.pointee.candidates[Int(kept)] = candidate
+      kept += 1
+      cheapest = min(cheapest ?? held, held)
+    }
+    work.pointee.candidateCount = kept
+    guard let cheapest else {
       refuseModel(exchange, .invalidRequest, "What is asked for would cost more than can be counted; ask for less.")
       return
     }
-    work.pointee.estimate = held
+    work.pointee.estimate = cheapest
+  }
+
+  /// What must be held for an answer of this model: what it may cost at the most, and the route's own price; nil: more
+  /// than can be counted.
+  func wantedHold(_ exchange: Int32, _ model: Int32) -> Amount? {
+    let rows = rows(of: exchange)
+    let row = rows.models.models[Int(model)]
+    let estimate = Estimate(
+      work(of: exchange).pointee.request, outputTokensMax: Int(row.outputTokensMax), imageTokens: Int(row.imageTokens))
+    let flat = rows.routeRows[Int(exchanges.slots[Int(exchange)].route)].price ?? .zero
+    return Pricing.hold(row.price, estimate)?.adding(flat)
   }
 
   // MARK: Selecting
@@ -218,13 +269,20 @@ extension Worker {
       host.candidates.append(PolicyCandidate(place: 0, name: name, model: .empty, estimate: work.pointee.estimate))
       return
     }
-    let model = rows.models.models[Int(work.pointee.model)].name
-    for place in 0..<Int(work.pointee.candidateCount) {
-      let provider = rows.models.providers[Int(work.pointee.candidates[place])]
-      host.candidates.append(
-        PolicyCandidate(
-          place: Int32(place), name: provider.name, model: model, estimate: work.pointee.estimate))
-    }
+    for place in 0..<work.pointee.candidateCount { host.candidates.append(policyCandidate(exchange, place)) }
+  }
+
+  /// One of those that could answer, as policies see it.
+  func policyCandidate(_ exchange: Int32, _ place: Int32) -> PolicyCandidate {
+    let work = work(of: exchange)
+    let models = rows(of: exchange).models
+    let row = models.candidates[Int(work.pointee.candidates[Int(place)])]
+    let provider = models.providers[Int(row.provider)]
+    return PolicyCandidate(
+      place: place, name: provider.name, model: models.models[Int(row.model)].name,
+      estimate: wantedHold(exchange, row.model) ?? .zero, priority: provider.priority,
+      load: metrics.providerLoad(provider.metric), isEquivalent: row.isEquivalent,
+      isNamed: row.provider == work.pointee.named && !row.isEquivalent)
   }
 
   /// Takes over the order that a policy has chosen.
@@ -261,7 +319,7 @@ extension Worker {
     if row.dialect == nil {
       lead(exchange, request, machine(of: exchange).host.edits)
     } else {
-      forwardToProvider(exchange, request)
+      askFirst(exchange, request)
     }
   }
 

@@ -56,7 +56,8 @@ extension Worker {
     let slot = exchanges.slots + Int(exchange)
     let work = work(of: exchange)
     if work.pointee.settlement == .open { settle(exchange, slot.pointee.record.cause, awaits: false) }
-    work.pointee.answer.giveBack(&buffers, shared.bodies)
+    countEnded(exchange)
+    work.pointee.giveBack(&buffers, shared.bodies)
   }
 
   /// Works out what the attempt costs and tells the ledger. `awaits`: the end of the answer waits for it.
@@ -98,6 +99,7 @@ extension Worker {
     facts.held = work.pointee.held
     if work.pointee.kind == .stream {
       facts.usage = work.pointee.stream.usage
+      facts.usageIsOpen = work.pointee.stream.usageIsOpen(isWhole: work.pointee.isWhole)
       facts.contentBytes = work.pointee.stream.contentBytes
       facts.sawError = work.pointee.stream.sawError
     } else {
@@ -105,7 +107,8 @@ extension Worker {
       facts.contentBytes = work.pointee.event.contentBytes
       facts.sawError = work.pointee.event.kind == .error
     }
-    let price = work.pointee.model >= 0 ? rows.models.models[Int(work.pointee.model)].price : nil
+    let price =
+      work.pointee.candidateCount > 0 ? rows.models.models[Int(candidate(exchange).model)].price : nil
     let flat = rows.routeRows[Int(slot.pointee.route)].price ?? .zero
     return SettlementRule.settle(facts, price: price, flat: flat)
   }
@@ -114,6 +117,7 @@ extension Worker {
     let slot = exchanges.slots + Int(exchange)
     let work = work(of: exchange)
     if !work.pointee.isDispatched { return .notDispatched }
+    if hasFailed(exchange) { return .failed }
     let status = slot.pointee.upstreamStatus
     if status == 0 { return .dispatched }
     if !slot.pointee.isMetered { return AttemptProgress(serviceStatus: status) }

@@ -92,6 +92,12 @@ final class Worker {
   let works: UnsafeMutablePointer<MeteredWork>
   /// For JSON of clients and providers.
   let document = JSONDocument(capacity: 256)
+  /// What is read in one dialect and written in another, and where streams are written; nil: none was yet.
+  let modelParts = ModelParts()
+  var translation: BytePointer?
+  /// The second in which the log was last told of providers that failed, and how often.
+  var failureSecond: UInt64 = 0
+  var failureLines = 0
   /// When a missing hold is logged again.
   var holdReportAgain: UInt64 = 0
   /// Where sockets are read into; `Limits.readHeadroom` stands free in front.
@@ -180,7 +186,7 @@ final class Worker {
       buffers.giveBack(&exchanges.slots[index].held)
       buffers.giveBack(&exchanges.slots[index].edits)
       exchanges.slots[index].content.giveBack(&buffers, shared.bodies)
-      if exchanges.slots[index].hasWork { works[index].answer.giveBack(&buffers, shared.bodies) }
+      if exchanges.slots[index].hasWork { works[index].giveBack(&buffers, shared.bodies) }
     }
     buffers.removeAll()
     poller.close()
@@ -191,6 +197,7 @@ final class Worker {
     Pages.unmap(works, bytes: shared.connectionsPerWorker * MemoryLayout<MeteredWork>.stride)
     Pages.unmap(scratch - Limits.readHeadroom, bytes: Limits.scratchBytes)
     Pages.unmap(outgoing, bytes: Limits.scratchBytes)
+    if let translation { Pages.unmap(translation, bytes: Limits.translatedBytesMax) }
     Pages.unmap(ready, bytes: Worker.readyBytes(shared))
     Pages.unmap(nextReady, bytes: Worker.readyBytes(shared))
   }

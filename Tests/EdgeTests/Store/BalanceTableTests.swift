@@ -65,6 +65,22 @@ extension AccountBalance {
     #expect(table.balance("b") == nil)
   }
 
+  @Test func holdsAreRaisedAndKept() throws {
+    let table = try #require(BalanceTable(accountsMax: 1))
+    table.insert("a", 100)
+    let held = try #require(table.hold("a", 30).handle)
+    #expect(!table.raise(held, by: Amount(units: 71)) && !table.raise(held, by: Amount(units: -1)))
+    #expect(table.balance("a") == AccountBalance(100, held: 30))
+    #expect(table.raise(held, by: Amount(units: 70)) && table.raise(held, by: .zero))
+    #expect(table.balance("a") == AccountBalance(100, held: 100))
+    // A failed attempt has its entry, and what is held stays for the next one.
+    let (charged, shortfall) = table.settle(held, held: nil, charge: .zero)
+    #expect(charged == .zero && shortfall == .zero && table.balance("a") == AccountBalance(100, held: 100))
+    _ = table.settle(held, held: Amount(units: 100), charge: Amount(units: 40))
+    #expect(table.balance("a") == AccountBalance(60))
+    #expect(!table.raise(AccountHandle(index: held.index, serial: held.serial &+ 1), by: .zero))
+  }
+
   /// balance, held by others, held, charge; then charged, shortfall.
   @Test(
     arguments: [

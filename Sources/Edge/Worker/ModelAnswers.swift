@@ -1,0 +1,120 @@
+// The driver tells a whole answer in the client's dialect where the provider speaks another one: the answer itself, or
+// what the provider says is wrong with the request. Streams are told event by event, in Providers.swift.
+// Called when the answer is all there, before it is settled.
+
+import Glibc
+
+extension Worker {
+  /// Where streams are told anew, made when the first is.
+  func translationArea() -> BytePointer? {
+    if let translation { return translation }
+    guard let memory = Pages.map(bytes: Limits.translatedBytesMax) else { return nil }
+    let area = memory.bindMemory(to: UInt8.self, capacity: Limits.translatedBytesMax)
+    translation = area
+    return area
+  }
+
+  /// Whether what is said to be wrong with the request is about the operator's account at the provider.
+  func blamesOperator(_ exchange: Int32) -> Bool {
+    let work = work(of: exchange)
+    guard ProviderStatus(status: exchanges.slots[Int(exchange)].upstreamStatus) == .refuses,
+      let base = work.pointee.answer.base
+    else { return false }
+    defer { document.reset() }
+    let spoken = provider(exchange).dialect
+    return Dialect.blamesOperator(
+      spoken, Dialect.readError(spoken, base, work.pointee.answer.count, document))
+  }
+
+  /// Puts what the client understands in the place of the answer; false when the exchange goes on in another way.
+  func translateAnswer(_ exchange: Int32) -> Bool {
+    let work = work(of: exchange)
+    let spoken = provider(exchange).dialect
+    guard let client = dialect(of: exchange), client != spoken else { return true }
+    if ProviderStatus(status: exchanges.slots[Int(exchange)].upstreamStatus) != .answers {
+      return translateRefusal(exchange, from: spoken, to: client)
+    }
+    guard let base = work.pointee.answer.base else { return true }
+    modelParts.reset()
+    defer { modelParts.reset() }
+    Dialect.readParts(spoken, answer: base, work.pointee.answer.count, document, into: modelParts)
+    let identity = answerIdentity(exchange)
+    var isTold = !modelParts.parts.isEmpty
+    let isWritten = rewriteAnswer(exchange) { writer in
+      guard isTold else { return }
+      isTold = Dialect.writeAnswer(client, modelParts, identity, work.pointee.event.usage, document, to: &writer)
+      document.reset()
+    }
+    if isTold, isWritten { return true }
+    if isTold {
+      noRoom(exchange)
+    } else {
+      attemptFailed(exchange, .providerError, .upstreamError, "its answer cannot be told in the client's dialect")
+    }
+    return false
+  }
+
+  /// What the provider says about the request, as an error in the client's form.
+  private func translateRefusal(_ exchange: Int32, from spoken: DialectName, to client: DialectName) -> Bool {
+    let work = work(of: exchange)
+    let code = ProviderStatus.code(refusedWith: exchanges.slots[Int(exchange)].upstreamStatus)
+    var message = ModelText.none
+    if let base = work.pointee.answer.base {
+      message = Dialect.readError(spoken, base, work.pointee.answer.count, document)
+    }
+    let isWritten = rewriteAnswer(exchange) { writer in
+      withUnsafeTemporaryAllocation(of: UInt8.self, capacity: Worker.refusalBytesMax) { area in
+        var text = ByteWriter(base: area.baseAddress ?? outgoing, capacity: area.count)
+        text.append(said: message)
+        let plain = StaticBytes(start: UnsafePointer(text.base), count: text.count)
+        Dialect.appendError(
+          client, code.row, message: plain, details: nil, requestID: requestID(of: exchange), to: &writer)
+      }
+    }
+    document.reset()
+    if isWritten { return true }
+    noRoom(exchange)
+    return false
+  }
+
+  /// The most of a provider's message that is handed on.
+  private static var refusalBytesMax: Int { 4 << 10 }
+
+  /// Writes the answer anew into memory of its own, which takes the place of the old; false when there is no room.
+  private func rewriteAnswer(_ exchange: Int32, _ write: (inout ByteWriter) -> Void) -> Bool {
+    let work = work(of: exchange)
+    let count = work.pointee.answer.count
+    var room = count + count / 2 + Worker.translationSlack
+    var rewritten = Body.none
+    while room <= Worker.translationFactor * (count + Worker.translationSlack) {
+      guard rewritten.makeRoom(room, &buffers, shared.bodies) == .granted, let target = rewritten.base else { break }
+      var writer = ByteWriter(base: target, capacity: rewritten.capacity)
+      write(&writer)
+      if !writer.overflowed {
+        rewritten.advance(writer.count)
+        work.pointee.answer.giveBack(&buffers, shared.bodies)
+        work.pointee.answer = rewritten
+        return true
+      }
+      room = 2 * rewritten.capacity
+    }
+    rewritten.giveBack(&buffers, shared.bodies)
+    return false
+  }
+}
+
+extension ByteWriter {
+  /// What a text of JSON says, escapes resolved, as far as there is room; never half a character.
+  fileprivate mutating func append(said text: ModelText) {
+    guard text.form == .string else { return }
+    var whole = 0
+    for byte in JSONStringBytes(content: UnsafeBufferPointer(start: text.bytes.start, count: text.bytes.count)) {
+      if byte & 0xc0 != 0x80 { whole = count }
+      append(byte: byte)
+      if overflowed {
+        rewind(to: whole)
+        return
+      }
+    }
+  }
+}
