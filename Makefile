@@ -17,7 +17,7 @@ build: ## builds the release binary, .build/release/edge
 
 run: build ## installs what is missing, builds, and runs Edge for development
 	@scripts/install.sh run
-	@scripts/python.sh || echo "the OpenAI client is not there; everything else works without it" >&2
+	@scripts/python.sh || echo "the Python clients are not there; everything else works without them" >&2
 	@exec $(EDGE) run --dev --config $(CONFIG)
 
 test: ## runs everything that decides whether a change is right; PARTS="lint unit" for some of it

@@ -8,7 +8,7 @@ import Glibc
 /// The verb.
 enum DemoProviderCommand {
   static let row = CommandRow(
-    verb: "demo-provider", summary: "answer like an OpenAI provider on loopback until SIGTERM, without a model",
+    verb: "demo-provider", summary: "answer like OpenAI and Anthropic on loopback until SIGTERM, without a model",
     options: [
       CommandOption("--port", value: "N", "where to listen on 127.0.0.1 (default \(DemoProvider.usualPort); 0: any)"),
       CommandOption(

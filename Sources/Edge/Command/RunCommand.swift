@@ -48,22 +48,48 @@ enum RunCommand {
     return ExitCode.failed
   }
 
-  /// How a model is asked, where the configuration has one.
-  private static func chatExamples(_ snapshot: Snapshot, _ address: String, _ token: String) -> [String] {
-    let path = "/v1/chat/completions"
-    let serves = snapshot.routes.contains { route in
-      route.target == .models(.openAIChat) && route.paths.contains { $0.text == path }
-    }
-    guard serves, let model = snapshot.models.first(where: { !$0.providers.isEmpty })?.name else { return [] }
+  /// How models are asked: by curl, and by the clients of each dialect that has a route.
+  private static func modelExamples(_ snapshot: Snapshot, _ address: String, _ token: String) -> [String] {
     let messages = "[{\"role\": \"user\", \"content\": \"Hello\"}]"
-    let asks = "client.chat.completions.create(model=\"\(model)\", messages=\(messages), stream=True)"
-    let prints = "print(part.choices[0].delta.content or \"\", end=\"\", flush=True)"
-    return [
-      "         curl \(address)\(path) -H 'authorization: Bearer \(token)' -H 'content-type: application/json' "
-        + "-d '{\"model\": \"\(model)\", \"messages\": \(messages)}'",
-      "         .venv/bin/python -c 'import openai; client = openai.OpenAI(base_url=\"\(address)/v1\", "
-        + "api_key=\"\(token)\"); [\(prints) for part in \(asks) if part.choices]; print()'",
-    ]
+    var lines: [String] = []
+    if let (path, model) = example(.openAIChat, snapshot) {
+      lines.append(
+        "curl \(address)\(path) -H 'authorization: Bearer \(token)' -H 'content-type: application/json' "
+          + "-d '{\"model\": \"\(model)\", \"messages\": \(messages)}'")
+      lines.append(
+        client(
+          "openai.OpenAI(base_url=\"\(address)/v1\", api_key=\"\(token)\")",
+          prints: "part.choices[0].delta.content or \"\"",
+          asks: "client.chat.completions.create(model=\"\(model)\", messages=\(messages), stream=True)",
+          when: "part.choices"))
+    }
+    if let (_, model) = example(.anthropicMessages, snapshot) {
+      lines.append(
+        client(
+          "anthropic.Anthropic(base_url=\"\(address)\", api_key=\"\(token)\")", prints: "part.delta.text",
+          asks: "client.messages.create(model=\"\(model)\", max_tokens=256, messages=\(messages), stream=True)",
+          when: "part.type == \"content_block_delta\""))
+    }
+    return lines.map { "         " + $0 }
+  }
+
+  /// The path of a dialect's route, and a model to ask there: one of a provider that speaks the dialect, if there is.
+  private static func example(_ dialect: DialectName, _ snapshot: Snapshot) -> (path: String, model: String)? {
+    let path = "/v1\(Dialect.path(dialect))"
+    let serves = snapshot.routes.contains { route in
+      route.target == .models(dialect) && route.paths.contains { $0.text == path }
+    }
+    let offered = snapshot.models.filter { !$0.providers.isEmpty }
+    let own = offered.first { $0.providers.contains { snapshot.providers[$0].dialect == dialect } }
+    guard serves, let model = own ?? offered.first else { return nil }
+    return (path, model.name)
+  }
+
+  /// A line that prints a streamed answer with a Python client.
+  private static func client(_ made: String, prints: String, asks: String, when: String) -> String {
+    let module = made.prefix { $0 != "." }
+    return ".venv/bin/python -c 'import \(module); client = \(made); "
+      + "[print(\(prints), end=\"\", flush=True) for part in \(asks) if \(when)]; print()'"
   }
 
   /// What a newcomer reads; on standard error, so that standard output is log lines only.
@@ -76,7 +102,7 @@ enum RunCommand {
         let token = DevelopmentToken().signed(generation.plan.snapshot.auth)
       {
         lines.append("         curl -H 'authorization: Bearer \(token)' \(address)/api/whoami")
-        lines += chatExamples(generation.plan.snapshot, address, token)
+        lines += modelExamples(generation.plan.snapshot, address, token)
       }
     }
     lines.append("  routes \(generation.plan.snapshot.routes.map(\.name).joined(separator: ", "))")

@@ -24,6 +24,9 @@ enum DemoBounds {
   static let answerTokens = 1 << 17
   /// Answers to one question.
   static let choices = 128
+  /// Texts at which an answer ends; OpenAI takes fewer.
+  static let stops = 64
+  static let openAIStops = 4
   /// What is quoted of a message or of a tool's result.
   static let quotedBytes = 4 << 10
 

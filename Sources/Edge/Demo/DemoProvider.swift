@@ -1,5 +1,6 @@
-// A provider of large language models that needs no model, no key and no network: it speaks OpenAI's wire on loopback
-// and answers by rule. `edge run --dev` has one inside, `edge demo-provider` is one, and load tests run against it.
+// A provider of large language models that needs no model, no key and no network: it speaks OpenAI's wire and
+// Anthropic's on loopback and answers by rule. `edge run --dev` has one inside, `edge demo-provider` is one, and load
+// tests run against it.
 //
 // Owns: the listening socket and the thread.
 // Called by: the commands. Never: reads the configuration, and never listens beyond loopback.

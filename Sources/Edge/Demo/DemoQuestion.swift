@@ -1,54 +1,34 @@
-// What a client asks of the demo provider: the body of POST /v1/chat/completions, checked as OpenAI checks it.
+// What a client asks of the demo provider, whichever wire it came by: the fields that both have, checked as the
+// providers themselves check them.
 //
-// Owns: which fields count and what is said about those that are wrong.
-// Called by: the loop, when a body has come whole.
+// Owns: a question, and the reading of single fields.
+// Called by: the reply, when a body has come whole.
 // Never: keeps a pointer into the body; a question is a value of its own.
-
-/// A refusal, as OpenAI's error object has it.
-struct DemoProblem: Error, Equatable {
-  var status: UInt16 = 400
-  var message: String
-  var type: StaticString = "invalid_request_error"
-  var parameter: String?
-  var code: StaticString?
-
-  static func == (left: DemoProblem, right: DemoProblem) -> Bool { left.body.bytes == right.body.bytes }
-
-  /// `{"error": {...}}`.
-  var body: DemoText {
-    var text = DemoText()
-    text.append("{\"error\":{\"message\":")
-    text.append(json: message)
-    text.append(",\"type\":\"")
-    text.append(type)
-    text.append("\",\"param\":")
-    if let parameter { text.append(json: parameter) } else { text.append("null") }
-    text.append(",\"code\":")
-    if let code { text.append(json: code.description) } else { text.append("null") }
-    text.append("}}")
-    return text
-  }
-}
 
 /// A question that can be answered.
 struct DemoQuestion {
+  var wire = DemoWire.openAI
   var model = ""
   var behaviour = DemoBehaviour.plain
   var isStreamed = false
-  /// The stream ends with a chunk of usage.
+  /// The stream ends with a chunk of usage; Anthropic's tells it anyway.
   var wantsUsage = false
   var choices = 1
   var maxTokens: Int?
+  /// The answer ends in front of the first of these.
+  var stops: [[UInt8]] = []
   var promptTokens = 0
   /// The text of the last message of the user.
   var lastWords: [UInt8] = []
-  /// The text of the last message, when a tool said it.
+  /// What a tool has said, when nothing was said behind it.
   var toolResult: [UInt8]?
   /// The tools to call instead of talking.
   var calls: [DemoCall] = []
 
   /// Reads a body; `document` is only borrowed, for its memory.
-  static func read(_ body: [UInt8], with document: JSONDocument) throws(DemoProblem) -> DemoQuestion {
+  static func read(
+    _ body: [UInt8], _ wire: DemoWire, with document: JSONDocument
+  ) throws(DemoProblem) -> DemoQuestion {
     defer { document.reset() }
     return try body.withUnsafeBufferPointer { (text) throws(DemoProblem) -> DemoQuestion in
       do throws(JSONFault) {
@@ -56,7 +36,7 @@ struct DemoQuestion {
       } catch {
         throw DemoProblem(message: "The body is no JSON: \(error.text) at byte \(error.offset).")
       }
-      return try DemoQuestionReader(document: document).read()
+      return try DemoQuestionReader(document: document, wire: wire).read()
     }
   }
 }
@@ -64,95 +44,27 @@ struct DemoQuestion {
 /// Takes a question out of a document.
 struct DemoQuestionReader {
   let document: JSONDocument
+  let wire: DemoWire
 
   fileprivate func read() throws(DemoProblem) -> DemoQuestion {
     guard document.kind(0) == .map else { throw DemoProblem(message: "The body must be a JSON object.") }
     var question = DemoQuestion()
-    guard let model = try member("model", of: 0) else { throw DemoProblem(message: "The field 'model' is missing.") }
+    question.wire = wire
+    guard let model = try member("model", of: 0) else { throw missing("model", isNamed: wire == .anthropic) }
     question.model = String(decoding: try text(model, "model"), as: UTF8.self)
-    guard let behaviour = DemoModel.behaviour(of: question.model) else {
-      throw DemoProblem(
-        status: 404, message: "There is no model '\(question.model)', or you may not use it.",
-        code: "model_not_found")
-    }
+    guard let behaviour = DemoModel.behaviour(of: question.model) else { throw noModel(question.model) }
     question.behaviour = behaviour
-    try readMessages(into: &question)
-    try readStream(into: &question)
-    question.choices = try number("n", 1...DemoBounds.choices) ?? 1
-    let most = try number("max_tokens", 1...Int(Int32.max))
-    question.maxTokens = try number("max_completion_tokens", 1...Int(Int32.max)) ?? most
+    question.isStreamed = try truth("stream", of: 0, "stream")
+    switch wire {
+    case .openAI: try readOpenAI(into: &question)
+    case .anthropic: try readAnthropic(into: &question)
+    }
     if behaviour == .max, (question.maxTokens ?? 0) > DemoBounds.answerTokens / question.choices {
       throw DemoProblem(
         message: "This model says at most \(DemoBounds.answerTokens) tokens in all; ask for fewer.",
         parameter: "max_tokens", code: "invalid_value")
     }
-    question.calls = try readCalls(question)
     return question
-  }
-
-  private func readStream(into question: inout DemoQuestion) throws(DemoProblem) {
-    question.isStreamed = try truth("stream", of: 0, "stream")
-    guard let options = try member("stream_options", of: 0) else { return }
-    guard question.isStreamed else {
-      throw DemoProblem(message: "'stream_options' is for streams only; set 'stream'.", parameter: "stream_options")
-    }
-    guard document.kind(options) == .map else { throw wrongType("stream_options", "an object") }
-    question.wantsUsage = try truth("include_usage", of: options, "stream_options.include_usage")
-  }
-
-  private func readMessages(into question: inout DemoQuestion) throws(DemoProblem) {
-    guard let messages = try member("messages", of: 0) else {
-      throw DemoProblem(
-        message: "The field 'messages' is missing.", parameter: "messages", code: "missing_required_parameter")
-    }
-    guard document.kind(messages) == .list else { throw wrongType("messages", "a list") }
-    guard document[messages].members > 0 else {
-      throw DemoProblem(message: "'messages' must not be empty.", parameter: "messages", code: "empty_array")
-    }
-    var place = 0
-    for message in document.elements(of: messages) {
-      try readMessage(message, "messages[\(place)]", into: &question)
-      place += 1
-    }
-  }
-
-  private func readMessage(
-    _ message: Int, _ name: String, into question: inout DemoQuestion
-  ) throws(DemoProblem) {
-    guard document.kind(message) == .map else { throw wrongType(name, "an object") }
-    guard let role = try member("role", of: message) else {
-      throw DemoProblem(
-        message: "The field '\(name).role' is missing.", parameter: "\(name).role", code: "missing_required_parameter")
-    }
-    let roles: [StaticString] = ["system", "developer", "user", "assistant", "tool", "function"]
-    guard document.kind(role) == .string, roles.contains(where: { document.isString(role, $0) }) else {
-      throw DemoProblem(
-        message: "'\(name).role' must be one of system, developer, user, assistant, tool and function.",
-        parameter: "\(name).role", code: "invalid_value")
-    }
-    let words = try content(of: message, "\(name).content", isNeeded: !document.isString(role, "assistant"))
-    question.promptTokens += DemoTokens.count(words)
-    if document.isString(role, "user") { question.lastWords = words }
-    question.toolResult = document.isString(role, "tool") ? words : nil
-  }
-
-  /// The text of a message: a string, or the text parts of a list. Pictures and sounds say nothing here.
-  private func content(of message: Int, _ name: String, isNeeded: Bool) throws(DemoProblem) -> [UInt8] {
-    guard let content = try member("content", of: message) else {
-      if !isNeeded { return [] }
-      throw DemoProblem(
-        message: "The field '\(name)' is missing.", parameter: name, code: "missing_required_parameter")
-    }
-    if document.kind(content) == .string { return string(content) }
-    guard document.kind(content) == .list else { throw wrongType(name, "a string or a list of parts") }
-    var words: [UInt8] = []
-    for part in document.elements(of: content) {
-      guard document.kind(part) == .map else { throw wrongType(name, "a string or a list of parts") }
-      guard let text = try member("text", of: part), document.kind(text) == .string else { continue }
-      if !words.isEmpty { words.append(0x0a) }
-      words += string(text)
-    }
-    return words
   }
 
   // MARK: fields
@@ -167,6 +79,11 @@ struct DemoQuestionReader {
     }
   }
 
+  func needed(_ key: StaticString, of map: Int, _ name: String) throws(DemoProblem) -> Int {
+    guard let value = try member(key, of: map) else { throw missing(name) }
+    return value
+  }
+
   /// What a string says.
   func string(_ index: Int) -> [UInt8] {
     let content = document.content(index)
@@ -179,7 +96,7 @@ struct DemoQuestionReader {
   }
 
   /// A switch; off when it is not there.
-  private func truth(_ key: StaticString, of map: Int, _ name: String) throws(DemoProblem) -> Bool {
+  func truth(_ key: StaticString, of map: Int, _ name: String) throws(DemoProblem) -> Bool {
     guard let value = try member(key, of: map) else { return false }
     switch document.kind(value) {
     case .true: return true
@@ -188,7 +105,7 @@ struct DemoQuestionReader {
     }
   }
 
-  private func number(_ key: StaticString, _ range: ClosedRange<Int>) throws(DemoProblem) -> Int? {
+  func number(_ key: StaticString, _ range: ClosedRange<Int>) throws(DemoProblem) -> Int? {
     guard let value = try member(key, of: 0) else { return nil }
     guard document.kind(value) == .number, let number = document.integer(value) else {
       throw wrongType(key.description, "a whole number")
@@ -201,7 +118,55 @@ struct DemoQuestionReader {
     return Int(number)
   }
 
+  /// A list with something in it.
+  func list(_ index: Int, _ name: String) throws(DemoProblem) -> JSONElements {
+    guard document.kind(index) == .list else { throw wrongType(name, "a list") }
+    guard document[index].members > 0 else {
+      throw DemoProblem(message: "'\(name)' must not be empty.", parameter: name, code: "empty_array")
+    }
+    return document.elements(of: index)
+  }
+
+  /// Where the answer is to end: a list of texts, for OpenAI a single one too.
+  func stops(_ key: StaticString) throws(DemoProblem) -> [[UInt8]] {
+    guard let value = try member(key, of: 0) else { return [] }
+    let name = key.description
+    var stops: [[UInt8]] = []
+    if wire == .openAI, document.kind(value) == .string {
+      stops = [string(value)]
+    } else {
+      guard document.kind(value) == .list else { throw wrongType(name, "a list of strings") }
+      guard document[value].members <= (wire == .openAI ? DemoBounds.openAIStops : DemoBounds.stops) else {
+        throw DemoProblem(message: "'\(name)' has too many members.", parameter: name, code: "array_above_max_length")
+      }
+      for stop in document.elements(of: value) { stops.append(try text(stop, name)) }
+    }
+    for stop in stops where stop.allSatisfy({ $0 == 0x20 || (0x09...0x0d).contains($0) }) {
+      if wire == .anthropic || stop.isEmpty {
+        throw DemoProblem(message: "'\(name)' must say something.", parameter: name, code: "invalid_value")
+      }
+    }
+    return stops
+  }
+
+  // MARK: refusals
+
+  func missing(_ name: String, isNamed: Bool = true) -> DemoProblem {
+    DemoProblem(
+      message: wire == .openAI ? "The field '\(name)' is missing." : "Field required",
+      parameter: isNamed ? name : nil, code: isNamed ? "missing_required_parameter" : nil)
+  }
+
   func wrongType(_ name: String, _ wanted: String) -> DemoProblem {
-    DemoProblem(message: "'\(name)' must be \(wanted).", parameter: name, code: "invalid_type")
+    DemoProblem(
+      message: wire == .openAI ? "'\(name)' must be \(wanted)." : "Input should be \(wanted)", parameter: name,
+      code: "invalid_type")
+  }
+
+  private func noModel(_ name: String) -> DemoProblem {
+    DemoProblem(
+      status: 404,
+      message: wire == .openAI ? "There is no model '\(name)', or you may not use it." : "model: \(name)",
+      code: "model_not_found")
   }
 }

@@ -1,4 +1,4 @@
-// From a request to what is done about it, and the heads of answers, with the fields that OpenAI sends.
+// From a request to what is done about it.
 //
 // Called by: the loop, when a request has come whole. Never: reads or writes a socket.
 
@@ -11,8 +11,13 @@ struct DemoRequest {
   var path = ""
   var isVersion10 = false
   var keepAlive = true
+  /// It has the field `anthropic-version`.
+  var tellsVersion = false
   /// Monotonic milliseconds when it had come whole.
   var since: UInt64 = 0
+
+  /// How it is answered; what both wires have is answered as the client looks like.
+  var wire: DemoWire { path == DemoWire.messagesPath || tellsVersion ? .anthropic : .openAI }
 }
 
 /// What is done about a request.
@@ -27,17 +32,22 @@ enum DemoReply {
 /// An answer that is sent at once.
 struct DemoWhole {
   var status: UInt16 = 200
-  var body = DemoText()
+  var body: DemoText
+  let identity: DemoIdentity
   var promptTokens = 0
   /// Half of the body, then the connection ends.
   var isCut = false
 
-  init(_ problem: DemoProblem) {
+  init(_ problem: DemoProblem, _ wire: DemoWire, _ identity: DemoIdentity) {
     status = problem.status
-    body = problem.body
+    body = problem.body(wire, identity)
+    self.identity = identity
   }
 
-  init(_ body: DemoText) { self.body = body }
+  init(_ body: DemoText, _ identity: DemoIdentity) {
+    self.body = body
+    self.identity = identity
+  }
 }
 
 extension DemoReply {
@@ -45,21 +55,24 @@ extension DemoReply {
   static func answer(
     _ request: DemoRequest, _ body: [UInt8], with document: JSONDocument, _ identity: DemoIdentity
   ) -> DemoReply {
-    switch (request.method, request.path) {
-    case (.post, "/v1/chat/completions"):
-      do throws(DemoProblem) {
-        return answer(try DemoQuestion.read(body, with: document), request, identity, isLate: false)
-      } catch {
-        return .whole(DemoWhole(error))
+    do throws(DemoProblem) {
+      switch (request.method, request.path) {
+      case (.post, "/v1/chat/completions"):
+        return answer(try .read(body, .openAI, with: document), request, identity, isLate: false)
+      case (.post, DemoWire.messagesPath):
+        guard request.tellsVersion else {
+          throw DemoProblem(message: "The header is required", parameter: "anthropic-version")
+        }
+        return answer(try .read(body, .anthropic, with: document), request, identity, isLate: false)
+      case (.get, "/v1/models"), (.head, "/v1/models"): return .whole(DemoWhole(models, identity))
+      case (.get, "/health"), (.head, "/health"):
+        var body = DemoText()
+        body.append("{\"status\":\"ok\"}")
+        return .whole(DemoWhole(body, identity))
+      default: throw DemoProblem(status: 404, message: "There is no \(request.methodName) \(request.path) here.")
       }
-    case (.get, "/v1/models"), (.head, "/v1/models"): return .whole(DemoWhole(models))
-    case (.get, "/health"), (.head, "/health"):
-      var body = DemoText()
-      body.append("{\"status\":\"ok\"}")
-      return .whole(DemoWhole(body))
-    default:
-      return .whole(
-        DemoWhole(DemoProblem(status: 404, message: "There is no \(request.methodName) \(request.path) here.")))
+    } catch {
+      return .whole(DemoWhole(error, request.wire, identity))
     }
   }
 
@@ -70,108 +83,41 @@ extension DemoReply {
     switch question.behaviour {
     case .hang: return .never
     case .slow where !isLate: return .later(question)
-    case .status429:
-      return .whole(
-        DemoWhole(
-          DemoProblem(
-            status: 429, message: "Too many requests for this model; ask again in 2 s.", type: "requests",
-            code: "rate_limit_exceeded")))
-    case .status500,
-      .error where !question.isStreamed:
-      return .whole(
-        DemoWhole(
-          DemoProblem(status: 500, message: "The demo provider failed, as this model does.", type: "server_error"))
-      )
-    case .status529:
-      return .whole(
-        DemoWhole(
-          DemoProblem(
-            status: 529, message: "The demo provider is overloaded, as this model is.", type: "overloaded_error",
-            code: "overloaded")))
     default: break
     }
+    if let problem = problem(question) { return .whole(DemoWhole(problem, question.wire, identity)) }
     let answer = DemoAnswer(question, identity)
     if question.isStreamed { return .stream(DemoStream(answer, isChunked: !request.isVersion10)) }
-    var body = DemoText()
-    body.append(whole: answer)
-    var whole = DemoWhole(body)
+    var whole = DemoWhole(answer.whole, identity)
     whole.promptTokens = question.promptTokens
     whole.isCut = question.behaviour == .cut
     return .whole(whole)
   }
 
+  /// How the model fails before it says a word; nil: it does not.
+  private static func problem(_ question: DemoQuestion) -> DemoProblem? {
+    switch question.behaviour {
+    case .status429:
+      return DemoProblem(
+        status: 429, message: "Too many requests for this model; ask again in 2 s.", type: "requests",
+        code: "rate_limit_exceeded")
+    case .status500,
+      .error where !question.isStreamed:
+      return DemoProblem(status: 500, message: "The demo provider failed, as this model does.", type: "server_error")
+    case .status529:
+      return DemoProblem(
+        status: 529, message: "The demo provider is overloaded, as this model is.", type: "overloaded_error",
+        code: "overloaded")
+    default: return nil
+    }
+  }
+
   private static var models: DemoText {
+    let arena = Arena()
+    let models = DemoModel.listed.map { ListedModel(name: $0, provider: "demo", created: 1_700_000_000) }
+    let list = ModelList.write(models, into: arena).text
     var text = DemoText()
-    text.append("{\"object\":\"list\",\"data\":[")
-    for (place, model) in DemoModel.listed.enumerated() {
-      text.append(place > 0 ? "," : "")
-      text.append("{\"id\":")
-      text.append(json: model)
-      text.append(",\"object\":\"model\",\"created\":1700000000,\"owned_by\":\"demo\"}")
-    }
-    text.append("]}")
+    text.append(Array(UnsafeBufferPointer(start: list.start, count: list.count)))
     return text
-  }
-}
-
-/// How a body is framed.
-enum DemoFraming {
-  case length(Int)
-  case stream(isChunked: Bool)
-}
-
-extension DemoText {
-  /// The head of an answer.
-  mutating func append(
-    head status: UInt16, _ framing: DemoFraming, keepAlive: Bool, promptTokens: Int, milliseconds: UInt64,
-    _ identity: DemoIdentity
-  ) {
-    append("HTTP/1.1 ")
-    append(decimal: Int(status))
-    append(" ")
-    append(DemoText.reason(status))
-    append("\r\ndate: ")
-    append(date: identity.wall)
-    switch framing {
-    case .length(let length):
-      append("\r\ncontent-type: application/json\r\ncontent-length: ")
-      append(decimal: length)
-    case .stream(let isChunked):
-      append("\r\ncontent-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache")
-      if isChunked { append("\r\ntransfer-encoding: chunked") }
-    }
-    if !keepAlive { append("\r\nconnection: close") }
-    append("\r\nx-request-id: req_")
-    append(hex: identity.high, width: 16)
-    append(hex: identity.low, width: 16)
-    append("\r\nopenai-organization: demo\r\nopenai-version: 2020-10-01\r\nopenai-processing-ms: ")
-    append(decimal: Int(milliseconds))
-    let isLimited = status == 429
-    append("\r\nx-ratelimit-limit-requests: 10000\r\nx-ratelimit-limit-tokens: 2000000")
-    append("\r\nx-ratelimit-remaining-requests: ")
-    append(isLimited ? "0" : "9999")
-    append("\r\nx-ratelimit-remaining-tokens: ")
-    append(decimal: isLimited ? 0 : max(0, 2_000_000 - promptTokens))
-    append(isLimited ? "\r\nx-ratelimit-reset-requests: 2s" : "\r\nx-ratelimit-reset-requests: 6ms")
-    append(isLimited ? "\r\nx-ratelimit-reset-tokens: 2s\r\nretry-after: 2" : "\r\nx-ratelimit-reset-tokens: 0s")
-    append("\r\n\r\n")
-  }
-
-  private static func reason(_ status: UInt16) -> StaticString {
-    switch status {
-    case 200: "OK"
-    case 400: "Bad Request"
-    case 404: "Not Found"
-    case 413: "Content Too Large"
-    case 417: "Expectation Failed"
-    case 429: "Too Many Requests"
-    case 431: "Request Header Fields Too Large"
-    case 500: "Internal Server Error"
-    case 501: "Not Implemented"
-    case 503: "Service Unavailable"
-    case 505: "HTTP Version Not Supported"
-    case 529: "Overloaded"
-    default: ""
-    }
   }
 }

@@ -9,7 +9,9 @@ extension DemoLoop {
     let progress = connection.input.withUnsafeBufferPointer { input -> HeadProgress in
       guard let base = input.baseAddress else { return .incomplete }
       let progress = parser.readRequest(base + start, input.count - start, limits: HeadLimits(), into: &head)
-      if case .complete = progress { connection.request = DemoLoop.request(head, base + start) }
+      if case .complete = progress {
+        connection.request = DemoLoop.request(head, ReceivedHead(bytes: base + start, table: parser.table))
+      }
       return progress
     }
     switch progress {
@@ -33,15 +35,17 @@ extension DemoLoop {
     return head.count
   }
 
-  private static func request(_ head: RequestHead, _ bytes: UnsafePointer<UInt8>) -> DemoRequest {
+  private static func request(_ head: RequestHead, _ fields: ReceivedHead) -> DemoRequest {
     func text(_ range: HeadRange) -> Substring {
       Substring(
-        decoding: UnsafeBufferPointer(start: bytes + Int(range.start), count: Int(range.count)), as: UTF8.self)
+        decoding: UnsafeBufferPointer(start: fields.bytes + Int(range.start), count: Int(range.count)),
+        as: UTF8.self)
     }
     return DemoRequest(
       method: head.method, methodName: String(text(head.methodRange)),
       path: String(text(head.target).prefix { $0 != "?" }),
-      isVersion10: head.isVersion10, keepAlive: head.keepAlive)
+      isVersion10: head.isVersion10, keepAlive: head.keepAlive,
+      tellsVersion: fields.value(named: "anthropic-version") != nil)
   }
 
   private var tooLarge: DemoProblem {
@@ -114,7 +118,7 @@ extension DemoLoop {
       connection.phase = .streaming
     case .whole(let whole):
       append(
-        head: whole.status, .length(whole.body.count), promptTokens: whole.promptTokens, identity(), to: connection)
+        head: whole.status, .length(whole.body.count), promptTokens: whole.promptTokens, whole.identity, to: connection)
       if connection.request.method == .head {
         connection.finishRequest()
       } else if whole.isCut {
@@ -131,10 +135,8 @@ extension DemoLoop {
     head status: UInt16, _ framing: DemoFraming, promptTokens: Int, _ identity: DemoIdentity,
     to connection: DemoConnection
   ) {
-    let request = connection.request
     connection.output.append(
-      head: status, framing, keepAlive: request.keepAlive, promptTokens: promptTokens,
-      milliseconds: clock.milliseconds - request.since, identity)
+      head: status, framing, of: connection.request, promptTokens: promptTokens, now: clock.milliseconds, identity)
   }
 
   private func refuse(_ connection: DemoConnection, _ fault: HeadFault) {
@@ -148,7 +150,7 @@ extension DemoLoop {
     forgetBody(connection)
     connection.request.keepAlive = false
     connection.request.since = clock.milliseconds
-    reply(connection, .whole(DemoWhole(problem)))
+    reply(connection, .whole(DemoWhole(problem, connection.request.wire, identity())))
     connection.close(lingering: true)
   }
 

@@ -32,6 +32,8 @@ struct DemoText {
 
   mutating func append(date wall: UInt64) { write(capacity: 40) { $0.append(date: wall) } }
 
+  mutating func append(timestamp wall: UInt64) { write(capacity: 40) { $0.append(timestamp: wall) } }
+
   /// A JSON string with its quotes.
   mutating func append(json content: [UInt8]) {
     content.withUnsafeBufferPointer { content in

@@ -26,6 +26,9 @@ enum DemoTokens {
     byte >= 0x80 || byte == 0x5f || byte &- 0x30 < 10 || (byte | 0x20) &- 0x61 < 26
   }
 
+  /// Whether a name or an id may hold it.
+  static func isNamePart(_ byte: UInt8) -> Bool { byte < 0x80 && isWord(byte) || byte == 0x2d }
+
   static func count(_ text: [UInt8]) -> Int {
     text.withUnsafeBufferPointer { text in
       var (count, index) = (0, 0)

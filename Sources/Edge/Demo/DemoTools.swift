@@ -10,95 +10,60 @@ struct DemoCall: Equatable {
 }
 
 /// What a request says about whether tools are called.
-private enum DemoToolChoice: Equatable {
+enum DemoToolChoice: Equatable {
   case never
   case whenAsked
   case always
   case named([UInt8])
 }
 
+/// The tools of a request, with the calls that they would get.
+struct DemoTools {
+  var choice = DemoToolChoice.whenAsked
+  var mayCallSeveral = true
+  /// The first two, and the one that must be called: nobody calls others.
+  fileprivate(set) var first: [DemoCall] = []
+  fileprivate var named: DemoCall?
+  fileprivate(set) var count = 0
+}
+
 extension DemoQuestionReader {
-  /// The calls that answer a question; none means text. A tool that has answered is quoted, not called again.
-  func readCalls(_ question: DemoQuestion) throws(DemoProblem) -> [DemoCall] {
-    let tools = try readTools()
-    let choice = try readToolChoice()
-    var chosen = tools.first
-    if case .named(let name) = choice {
-      chosen = tools.first { $0.name == name }
-      if chosen == nil {
-        throw DemoProblem(
-          message: "'tool_choice' names a function that is not in 'tools'.", parameter: "tool_choice",
-          code: "invalid_value")
-      }
+  /// Takes a tool in, the choice being known.
+  func add(_ name: [UInt8], _ schema: Int?, to tools: inout DemoTools) throws(DemoProblem) {
+    defer { tools.count += 1 }
+    let isNamed = tools.choice == .named(name)
+    guard isNamed || tools.count < 2 else { return }
+    var arguments = DemoText()
+    try writeArguments(schema, into: &arguments)
+    let call = DemoCall(name: name, arguments: arguments.bytes)
+    if isNamed { tools.named = call }
+    if tools.count < 2 { tools.first.append(call) }
+  }
+
+  /// A tool that must be called has to be there.
+  func checked(_ tools: DemoTools) throws(DemoProblem) -> DemoTools {
+    if case .named = tools.choice, tools.named == nil {
+      throw DemoProblem(
+        message: "'tool_choice' names a function that is not in 'tools'.", parameter: "tool_choice",
+        code: "invalid_value")
     }
-    guard let first = chosen, question.toolResult == nil, question.behaviour != .max else { return [] }
+    return tools
+  }
+
+  /// The calls that answer a question; none means text. A tool that has answered is quoted, not called again.
+  func calls(_ tools: DemoTools, _ question: DemoQuestion) -> [DemoCall] {
+    guard let first = tools.first.first, question.toolResult == nil, question.behaviour != .max else { return [] }
     let asksSeveral = DemoTokens.holds("tools", in: question.lastWords)
-    switch choice {
+    switch tools.choice {
     case .never: return []
     case .whenAsked:
       let isAsked = asksSeveral || DemoTokens.holds("tool", in: question.lastWords)
       guard isAsked || question.behaviour == .tools else { return [] }
     case .always: break
-    case .named: return [first]
+    case .named: return tools.named.map { [$0] } ?? []
     }
-    guard asksSeveral, try !isFalse("parallel_tool_calls") else { return [first] }
-    return [first, tools.count > 1 ? tools[1] : first]
-  }
-
-  private func isFalse(_ key: StaticString) throws(DemoProblem) -> Bool {
-    guard let value = try member(key, of: 0) else { return false }
-    return document.kind(value) == .false
-  }
-
-  private func readTools() throws(DemoProblem) -> [DemoCall] {
-    guard let tools = try member("tools", of: 0) else { return [] }
-    guard document.kind(tools) == .list else { throw wrongType("tools", "a list") }
-    var calls: [DemoCall] = []
-    var place = 0
-    for tool in document.elements(of: tools) {
-      let name = "tools[\(place)].function"
-      guard document.kind(tool) == .map, let function = try member("function", of: tool),
-        document.kind(function) == .map
-      else { throw wrongType(name, "an object") }
-      guard let called = try member("name", of: function) else {
-        throw DemoProblem(
-          message: "The field '\(name).name' is missing.", parameter: "\(name).name",
-          code: "missing_required_parameter")
-      }
-      // Nobody calls a third one.
-      if place < 2 || isNamedInChoice {
-        var arguments = DemoText()
-        try writeArguments(try member("parameters", of: function), into: &arguments)
-        calls.append(DemoCall(name: try text(called, "\(name).name"), arguments: arguments.bytes))
-      }
-      place += 1
-    }
-    return calls
-  }
-
-  private var isNamedInChoice: Bool {
-    if case .found(let choice) = document.value(of: "tool_choice", in: 0) { return document.kind(choice) == .map }
-    return false
-  }
-
-  private func readToolChoice() throws(DemoProblem) -> DemoToolChoice {
-    guard let choice = try member("tool_choice", of: 0) else { return .whenAsked }
-    switch document.kind(choice) {
-    case .string where document.isString(choice, "none"): return .never
-    case .string where document.isString(choice, "auto"): return .whenAsked
-    case .string where document.isString(choice, "required"): return .always
-    case .map:
-      if let function = try member("function", of: choice), document.kind(function) == .map,
-        let name = try member("name", of: function)
-      {
-        return .named(try text(name, "tool_choice.function.name"))
-      }
-      fallthrough
-    default:
-      throw DemoProblem(
-        message: "'tool_choice' must be none, auto, required or name a function.", parameter: "tool_choice",
-        code: "invalid_value")
-    }
+    guard asksSeveral, tools.mayCallSeveral else { return [first] }
+    return [first, tools.first.last ?? first]
   }
 
   // MARK: arguments

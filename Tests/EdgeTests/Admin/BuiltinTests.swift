@@ -110,13 +110,21 @@ struct BuiltinTests {
 
   @Test func models() throws {
     let metrics = try #require(Metrics(workers: 1))
-    let none: NSDictionary = ["object": "list", "data": [Any]()]
+    let none: NSDictionary = [
+      "object": "list", "data": [Any](), "has_more": false, "first_id": NSNull(), "last_id": NSNull(),
+    ]
     #expect(try object(answer(.models, facts(metrics)).body) == none)
     let arena = Arena()
     let list = ModelList.write([ListedModel(name: "gpt-4", provider: "openai", created: 5)], into: arena)
     let expected: NSDictionary = [
       "object": "list",
-      "data": [["id": "gpt-4", "object": "model", "created": 5, "owned_by": "openai"] as NSDictionary],
+      "data": [
+        [
+          "id": "gpt-4", "object": "model", "created": 5, "owned_by": "openai", "type": "model",
+          "display_name": "gpt-4", "created_at": "1970-01-01T00:00:05.000Z",
+        ] as NSDictionary
+      ],
+      "has_more": false, "first_id": "gpt-4", "last_id": "gpt-4",
     ]
     let (reply, body) = try answer(.models, facts(metrics, models: list.text))
     #expect(reply.status == 200 && "\(reply.contentType)" == "application/json")

@@ -69,6 +69,16 @@ import Testing
     }
   }
 
+  @Test func answersEndWhereTheyMust() throws {
+    try withDemo { demo in
+      let client = try DemoClient(demo)
+      for stop in ["\": H\"", "[\"demo\",\": H\"]"] {
+        let heard = try client.ask(asked("Hi", "\"stop\":\(stop),"))
+        #expect(steady(heard.body) == whole(choice(0, "\"You said\""), (1, 2)))
+      }
+    }
+  }
+
   @Test func modelsHealthAndNothingElse() throws {
     try withDemo { demo in
       let client = try DemoClient(demo)

@@ -28,6 +28,15 @@ struct DemoHeard: Equatable {
   var frames: [String] {
     body.components(separatedBy: "\n\n").dropLast().map { String($0.dropFirst("data: ".count)) }
   }
+
+  /// What stands behind `data: ` in each event that has its name in front; its type must repeat the name.
+  func events() throws -> [String] {
+    try body.components(separatedBy: "\n\n").dropLast().map { event in
+      let parts = try #require(event.wholeMatch(of: /event: ([a-z_]+)\ndata: (.*)/), "\(event)").output
+      try #require(parts.2.hasPrefix("{\"type\":\"\(parts.1)\""), "\(event)")
+      return String(parts.2)
+    }
+  }
 }
 
 /// One connection.
@@ -59,6 +68,18 @@ final class DemoClient {
   static func request(_ body: String, fields: String = "") -> String {
     "POST /v1/chat/completions HTTP/1.1\r\nhost: demo\r\ncontent-type: application/json\r\n"
       + "authorization: Bearer any\r\n\(fields)content-length: \(body.utf8.count)\r\n\r\n\(body)"
+  }
+
+  /// The text of a request for a message.
+  static func message(_ body: String, fields: String = "anthropic-version: 2023-06-01\r\n") -> String {
+    "POST /v1/messages HTTP/1.1\r\nhost: demo\r\ncontent-type: application/json\r\n"
+      + "x-api-key: any\r\n\(fields)content-length: \(body.utf8.count)\r\n\r\n\(body)"
+  }
+
+  /// Asks by Anthropic's wire and reads the answer.
+  func askMessage(_ body: String) throws -> DemoHeard {
+    try send(DemoClient.message(body))
+    return try answer()
   }
 
   /// Asks and reads the answer.
@@ -166,7 +187,8 @@ final class DemoClient {
 /// A text with what differs from run to run replaced.
 func steady(_ text: String) -> String {
   text.replacing(/chatcmpl-[0-9a-f]{29}/, with: "CHAT").replacing(/"created":[0-9]{10},/, with: "\"created\":0,")
-    .replacing(/call_[0-9a-f]{16}/, with: "CALL")
+    .replacing(/call_[0-9a-f]{16}/, with: "CALL").replacing(/msg_[0-9a-f]{24}/, with: "MSG")
+    .replacing(/toolu_[0-9a-f]{16}/, with: "TOOL").replacing(/req_[0-9a-f]{32}/, with: "REQ")
 }
 
 /// The body of a request with one message of the user; `members` stand in front, each with its comma.

@@ -89,6 +89,8 @@ struct DemoPartsTests {
       (asked("x", "\"n\":1.5,"), "n", "invalid_type"),
       (asked("x", "\"max_tokens\":0,"), "max_tokens", "integer_below_min_value"),
       (asked("x", "\"max_completion_tokens\":\"1\","), "max_completion_tokens", "invalid_type"),
+      (asked("x", "\"stop\":1,"), "stop", "invalid_type"), (asked("x", "\"stop\":\"\","), "stop", "invalid_value"),
+      (asked("x", "\"stop\":[\"a\",\"b\",\"c\",\"d\",\"e\"],"), "stop", "array_above_max_length"),
       (asked("x", "\"tools\":{},"), "tools", "invalid_type"),
       (asked("x", "\"tools\":[1],"), "tools[0].function", "invalid_type"),
       (asked("x", "\"tools\":[{\"function\":{}}],"), "tools[0].function.name", "missing_required_parameter"),
@@ -98,7 +100,7 @@ struct DemoPartsTests {
     ]
     for row in table {
       let problem = #expect(throws: DemoProblem.self, "\(row.body)") {
-        try DemoQuestion.read(Array(row.body.utf8), with: JSONDocument())
+        try DemoQuestion.read(Array(row.body.utf8), .openAI, with: JSONDocument())
       }
       #expect(problem?.status == 400 && problem?.type.description == "invalid_request_error")
       #expect(problem?.parameter == row.parameter && problem?.code?.description == row.code, "\(row.body)")
@@ -123,7 +125,7 @@ struct DemoPartsTests {
     ]
     for row in table {
       let tools = "\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\",\"parameters\":\(row.schema)}}],"
-      let question = try DemoQuestion.read(Array(asked("tool", tools).utf8), with: JSONDocument())
+      let question = try DemoQuestion.read(Array(asked("tool", tools).utf8), .openAI, with: JSONDocument())
       #expect(question.calls == [DemoCall(name: raw("f"), arguments: raw(row.arguments))])
     }
   }

@@ -6,16 +6,26 @@ import Testing
 struct ModelListTests {
   private struct List: Decodable {
     struct Model: Decodable, Equatable {
-      let id, object, owner: String
+      let id, object, owner, type, display, time: String
       let created: UInt64
 
       enum CodingKeys: String, CodingKey {
-        case id, object, created
+        case id, object, created, type
         case owner = "owned_by"
+        case display = "display_name"
+        case time = "created_at"
       }
     }
-    let object: String
+    let object, first, last: String
     let data: [Model]
+    let hasMore: Bool
+
+    enum CodingKeys: String, CodingKey {
+      case object, data
+      case first = "first_id"
+      case last = "last_id"
+      case hasMore = "has_more"
+    }
   }
 
   private func parsed(_ text: StaticBytes) throws -> List {
@@ -30,18 +40,26 @@ struct ModelListTests {
     ]
     let list = ModelList.write(models, into: arena)
     let expected =
-      #"{"object":"list","data":[{"id":"gpt-4","object":"model","created":1700000000,"owned_by":"openai"},"#
-      + #"{"id":"demo","object":"model","created":0,"owned_by":"demo"}]}"#
+      #"{"object":"list","data":[{"id":"gpt-4","object":"model","created":1700000000,"owned_by":"openai","#
+      + #""type":"model","display_name":"gpt-4","created_at":"2023-11-14T22:13:20.000Z"},"#
+      + #"{"id":"demo","object":"model","created":0,"owned_by":"demo","#
+      + #""type":"model","display_name":"demo","created_at":"1970-01-01T00:00:00.000Z"}],"#
+      + #""has_more":false,"first_id":"gpt-4","last_id":"demo"}"#
     #expect(list.text.text == expected && list.leftOut == 0)
-    #expect(ModelList.write([], into: arena).text.text == #"{"object":"list","data":[]}"#)
+    let none = #"{"object":"list","data":[],"has_more":false,"first_id":null,"last_id":null}"#
+    #expect(ModelList.write([], into: arena).text.text == none)
   }
 
   @Test func names() throws {
     let arena = Arena()
     for name in ["", "a\"b", "\\", "ü\u{1F600}", "a\nb\u{0}", "org/model:tag"] {
       let list = try parsed(ModelList.write([ListedModel(name: name, provider: name, created: 1)], into: arena).text)
-      #expect(list.object == "list")
-      #expect(list.data == [.init(id: name, object: "model", owner: name, created: 1)])
+      #expect(list.object == "list" && list.first == name && list.last == name && !list.hasMore)
+      let time = "1970-01-01T00:00:01.000Z"
+      #expect(
+        list.data == [
+          .init(id: name, object: "model", owner: name, type: "model", display: name, time: time, created: 1)
+        ])
     }
   }
 
@@ -51,7 +69,8 @@ struct ModelListTests {
     let models = (0..<4_000).map { ListedModel(name: "model-\($0)", provider: "provider", created: 1) }
     let list = ModelList.write(models, into: arena)
     #expect(list.leftOut > 0 && list.text.count <= Limits.replyBodyBytes)
-    let data = try parsed(list.text).data
-    #expect(data.map(\.id) == models.prefix(models.count - list.leftOut).map(\.name))
+    let told = try parsed(list.text)
+    #expect(told.data.map(\.id) == models.prefix(models.count - list.leftOut).map(\.name))
+    #expect(told.first == "model-0" && told.last == told.data.last?.id)
   }
 }
