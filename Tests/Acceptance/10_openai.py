@@ -26,7 +26,7 @@ def as_it_is_shown():
   """the line with OpenAI's client that a newcomer is shown does what it says"""
   with served() as place:
     place.edge.wait(lambda: b"Ctrl-C" in place.edge.errors, "the greeting is not written")
-    (line,) = re.findall(r"\.venv/bin/python .+", place.edge.errors.decode())
+    (line,) = re.findall(r"\.venv/bin/python -c 'import openai.+", place.edge.errors.decode())
     done = subprocess.run(["sh", "-c", line.replace(".venv/bin/python", sys.executable)], capture_output=True,
                           env=environment(), timeout=DEADLINE, check=False)
     same((done.returncode, done.stderr), (0, b""), f"exit code and errors of {line!r}")

@@ -90,13 +90,13 @@ def no_http():
 
 @play
 def unreachable():
-  """a provider that cannot be reached is a 503, and costs nothing"""
+  """a provider that cannot be reached is a 502, and costs nothing"""
   with refused_port() as dead, Provider() as provider:
     document, files = llm(provider, providers={"p1": {"endpoints": [f"http://127.0.0.1:{own_port(dead)}"]}})
     with Edge(document, files=files) as edge, edge.client() as client:
       for body in (chat(), chat(stream=True)):
         response = ask(client, body)
-        assert_openai_error(response, "SERVICE_UNAVAILABLE")
+        assert_openai_error(response, "PROVIDER_ERROR")
         assert_free(edge, client, response, "unavailable")
       same(client.get("/health").status, 200)
 

@@ -2,17 +2,14 @@
 
 from play import *
 from stage.credits import *
+from stage.metrics import *
 from stage.provider import *
 
-LABELS = r'(?:[a-z_]+="(?:[^"\\]|\\["\\n])*",?)*'
-LINE = re.compile(r"([a-z_][a-z0-9_]*)(?:\{(" + LABELS + r")\})? (-?[0-9.]+(?:e[+-]?[0-9]+)?|\+Inf|NaN)")
 STATS = {"totalConnections", "totalUsers", "totalPendingRequests", "connectionsByRole", "timestamp"}
 BUILTINS = {"stats": {"path": "/stats", "methods": ["GET"], "builtin": "stats", "policies": ["auth", "permissions"],
                       "permission": "gateway:read"},
             "ready": {"path": "/ready", "methods": ["GET"], "builtin": "ready"},
-            "models": {"path": "/v1/models", "methods": ["GET"], "builtin": "models", "policies": ["auth"]},
-            "metrics": {"path": "/metrics", "methods": ["GET"], "builtin": "metrics", "listeners": ["metrics"]}}
-LISTENERS = {"metrics": {"bind": "127.0.0.1:0", "only_named": True}}
+            "models": {"path": "/v1/models", "methods": ["GET"], "builtin": "models", "policies": ["auth"]}, **METRICS}
 
 
 @contextmanager
@@ -21,43 +18,6 @@ def observed(script=None, **config):
   changes = merged({"routes": BUILTINS, "listeners": LISTENERS}, config)
   with chatting(script, **changes) as (client, edge, provider), edge.client("metrics") as watcher:
     yield client, edge, provider, watcher
-
-
-def parsed(text):
-  """The text format of Prometheus, read strictly: {(name, labels as a sorted tuple): value}, and {name: type}."""
-  found, kinds, helped = {}, {}, set()
-  holds(text.endswith("\n"), "no line end at the end")
-  for line in text[:-1].split("\n"):
-    if line.startswith("# HELP "):
-      holds(line.split(" ")[2] not in helped, f"HELP twice: {line}")
-      helped.add(line.split(" ")[2])
-    elif line.startswith("# TYPE "):
-      _, _, name, kind = line.split(" ")
-      holds(name not in kinds and kind in ("counter", "gauge", "histogram"), line)
-      kinds[name] = kind
-    else:
-      match = LINE.fullmatch(line)
-      holds(match, f"no line of the format: {line!r}")
-      name, labels, value = match.groups()
-      rows = tuple(sorted(re.findall(r'([a-z_]+)="((?:[^"\\]|\\.)*)"', labels or "")))
-      holds((name, rows) not in found, f"a series twice: {line}")
-      found[name, rows] = float(value.replace("+Inf", "inf"))
-  for name, _ in found:
-    family = re.sub(r"_(bucket|sum|count)$", "", name)
-    holds(name in kinds or kinds.get(family) == "histogram", f"no TYPE of {name}")
-  return found, kinds
-
-
-def scraped(watcher):
-  response = watcher.get("/metrics")
-  same(response.status, 200)
-  same(response.fields.one("content-type"), "text/plain; version=0.0.4; charset=utf-8")
-  return parsed(response.body.decode())[0]
-
-
-def total(series, name, **labels):
-  """The sum of a metric's series with these labels."""
-  return sum(value for (found, rows), value in series.items() if found == name and set(labels.items()) <= set(rows))
 
 
 @play
@@ -231,16 +191,19 @@ def nothing_of_anybody_in_metrics():
 
 @play
 def models_are_listed():
-  """/v1/models lists the models in OpenAI's form, for who has a token"""
+  """/v1/models lists the models in a form that OpenAI's clients and Anthropic's read, for who has a token"""
   with Provider() as provider:
     more = {"big": {"providers": ["p1"], "price": 2, "max_output": 10}}
     document, files = llm(provider, models=more, routes=BUILTINS, listeners=LISTENERS)
     with Edge(document, files=files) as edge, edge.client() as client:
       same(client.get("/v1/models").status, 401)
       found = document_of(client.get("/v1/models", [bearer()]))
-      same((set(found), found["object"]), ({"object", "data"}, "list"))
+      same(set(found), {"object", "data", "has_more", "first_id", "last_id"}, "members of the list")
+      same((found["object"], found["has_more"]), ("list", False))
+      same((found["first_id"], found["last_id"]), (found["data"][0]["id"], found["data"][-1]["id"]))
       same(sorted(row["id"] for row in found["data"]), ["big", "small"])
       for row in found["data"]:
         same((row["object"], isinstance(row["created"], int), isinstance(row["owned_by"], str)), ("model", True, True))
+        same((row["type"], row["display_name"], row["created_at"][-1]), ("model", row["id"], "Z"))
       edge.adopt(merged(document, {"models": {"big": None}}))
       same([row["id"] for row in document_of(client.get("/v1/models", [bearer()]))["data"]], ["small"])

@@ -105,6 +105,22 @@ def models_of_the_demo():
 
 
 @play
+def printed_clients():
+  """the Python clients that the greeting shows, OpenAI's and Anthropic's, print what the demo provider says"""
+  with developing() as (_, edge, _):
+    edge.wait(lambda: b"Ctrl-C" in edge.errors, "the greeting is not written")
+    lines = re.findall(r"\.venv/bin/python .+", edge.errors.decode())
+    same([re.search(r"import (\w+)", line)[1] for line in lines], ["openai", "anthropic"])
+    for line in lines:
+      done = subprocess.run(["bash", "-c", line.replace(".venv/", f"{ROOT}/.venv/")], stdin=subprocess.DEVNULL,
+                            cwd=edge.folder.path, env=environment(), capture_output=True, timeout=DEADLINE,
+                            check=False)
+      same((done.returncode, done.stderr), (0, b""), line)
+      said = done.stdout.decode()
+      holds(said.startswith("You said: Hello\n") and said.endswith("\n"), f"{line!r} printed {said!r}")
+
+
+@play
 def a_real_key_is_used():
   """under --dev a provider with a key is asked itself, and its answers bear no mark"""
   with Provider() as provider:
@@ -163,6 +179,8 @@ def no_mark_in_production():
 class DemoProvider:
   """`edge demo-provider` on a free port; `url` is what it printed."""
 
+  dialect = "openai-chat"
+
   def __init__(self, *options):
     self.options = options
 
@@ -189,7 +207,7 @@ class DemoProvider:
 
 @play
 def by_itself():
-  """`edge demo-provider` prints its address, answers on loopback like OpenAI, and ends with 0"""
+  """`edge demo-provider` prints its address, answers on loopback like OpenAI and Anthropic, and ends with 0"""
   with DemoProvider("--gap", "0") as demo:
     holds(re.fullmatch(r"http://127\.0\.0\.1:[1-9]\d*", demo.url), demo.url)
     with Client(demo.address) as client:
@@ -197,7 +215,14 @@ def by_itself():
       same(response.status, 200)
       same(json.loads(response.body)["object"], "chat.completion")
       same(client.request("POST", PATH, body=b"{").status, 400)
-      same(client.get("/v1/models").status, 200)
+      fields = [("anthropic-version", "2023-06-01"), ("x-api-key", "any")]
+      message = client.request("POST", "/v1/messages", fields, question(model="claude-3-opus", max_tokens=100))
+      same((message.status, json.loads(message.body)["type"]), (200, "message"))
+      refused = client.request("POST", "/v1/messages", fields, question(model="claude-3-opus"))
+      told = json.loads(refused.body)
+      same((refused.status, told["type"], told["request_id"]), (400, "error", refused.fields.one("request-id")))
+      models = json.loads(client.get("/v1/models").body)
+      same((models["has_more"], models["first_id"]), (False, models["data"][0]["id"]))
       holds("edge-demo" not in response.fields, "it marks its answers itself")
   same((demo.code, demo.said), (0, ""))
 

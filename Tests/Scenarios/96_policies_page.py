@@ -121,6 +121,20 @@ end}
 
 
 @play
+def on_retry():
+  """the policy that the guide shows for `on_retry` does what the test beside it says, and the test notices when not"""
+  config = "version: 1\nlisteners: {main: {bind: 127.0.0.1:0}}\npolicies: {same: {script: same_model.lua}}\n"
+  policy, test = [text for text in blocks("lua") if "on_retry" in text]
+  files = {"policies/same_model.lua": policy, "policies/tests/same_model_test.lua": test}
+  with Folder(config, files) as folder:
+    code, output, _ = command("test", folder=folder.path, extra={"JWT_SECRET": None})
+    same((code, output.splitlines()[-1]), (0, "1 passed, 0 failed"), "edge test")
+    folder.write("policies/same_model.lua", policy.replace("not attempt.next.equivalent", "true"))
+    code, output, _ = command("test", folder=folder.path, extra={"JWT_SECRET": None})
+    same((code, output.splitlines()[-1]), (1, "0 passed, 1 failed"), "edge test of a policy that asks everybody")
+
+
+@play
 def shipped_policies_are_told():
   """the guide tells of every shipped script and of every setting that its head names, and of no other"""
   rows = dict(re.findall(r"^\| `(\w+\.lua)` \|(.*)$", PAGE, re.MULTILINE))

@@ -11,6 +11,7 @@ from .check import eventually, holds, same
 from .client import head
 from .config import merged
 from .edge import Edge
+from .messages import MESSAGES, MessagesProvider
 from .policies import AUTH, PERMISSIONS, shipped, furnished, lua
 from .provider import KEY, PATH, Events, Provider
 from .token import bearer
@@ -49,15 +50,18 @@ def llm(*providers, provider=None, model=None, policies=None, route=None, balanc
     "server": {"workers": 1, "drain": "5s"},
     "listeners": {"main": {"bind": "127.0.0.1:0"}},
     "credits": {"initial": Decimal(balance)},
-    "providers": {name: merged({"dialect": "openai-chat", "endpoints": [found.url], "key": KEY, "priority": at + 1},
-                               provider or {})
+    "providers": {name: merged({"dialect": getattr(found, "dialect", Provider.dialect), "endpoints": [found.url],
+                                "key": KEY, "priority": at + 1}, provider or {})
                   for at, (name, found) in enumerate(zip(names, providers))},
     "models": {"small": merged({"providers": names, "price": PRICE, "max_output": MAX_OUTPUT}, model or {})},
     "policies": rows,
     "routes": {
       "health": {"path": "/health", "methods": ["GET"], "builtin": "health"},
       "chat": merged({"path": PATH, **asked}, route or {}),
+      "messages": merged({"path": MESSAGES, **asked, "dialect": "anthropic-messages"}, route or {}),
       "estimate": {**asked, "path": "/estimate", "policies": ["auth", "permissions", "estimate"]},
+      "estimate-messages": {**asked, "path": "/estimate-messages", "policies": ["auth", "permissions", "estimate"],
+                            "dialect": "anthropic-messages"},
       "balance": {"path": BALANCE, "methods": ["GET"], **guarded},
       "history": {"path": HISTORY, "methods": ["GET"], **guarded},
       "grant": {"path": GRANT, "methods": ["POST"], "handler": "credits-api", "policies": ["auth", "permissions"],
@@ -68,19 +72,33 @@ def llm(*providers, provider=None, model=None, policies=None, route=None, balanc
 
 
 @contextmanager
-def chatting(script=None, *, whole=True, lenient=False, loud=False, extra=None, files=None, **config):
-  """A provider with `script`, an edge that offers its model and a client of the edge."""
-  with Provider(script, whole=whole, lenient=lenient) as provider:
+def chatting(script=None, *, kind=Provider, whole=True, lenient=False, loud=False, extra=None, files=None, **config):
+  """A provider of this kind with `script`, an edge that offers its model and a client of the edge."""
+  with kind(script, whole=whole, lenient=lenient) as provider:
     document, found = llm(provider, **config)
     with Edge(document, files={**found, **(files or {})}, loud=loud, extra=extra) as edge, edge.client() as client:
       yield client, edge, provider
 
 
-def chat(content="Say hello.", model="small", **fields):
-  """The body of a chat request, of an even number of bytes so that half of them is a whole number."""
-  document = {"model": model, "messages": [{"role": "user", "content": content}], **fields}
+def messaging(script=None, **options):
+  """As `chatting`, with a provider that speaks as Anthropic does."""
+  return chatting(script, kind=MessagesProvider, **options)
+
+
+def evened(document):
+  """A body of an even number of bytes, so that half of them is a whole number."""
   body = json.dumps(document).encode()
   return body if len(body) % 2 == 0 else body + b" "
+
+
+def chat(content="Say hello.", model="small", **fields):
+  """The body of a chat request."""
+  return evened({"model": model, "messages": [{"role": "user", "content": content}], **fields})
+
+
+def talk(content="Say hello.", model="small", **fields):
+  """The body of the same request in Anthropic's words."""
+  return evened({"model": model, "max_tokens": 100, "messages": [{"role": "user", "content": content}], **fields})
 
 
 def post(body, user="alice", fields=(), path=PATH, **claims):
@@ -93,6 +111,16 @@ def ask(client, body=None, user="alice", fields=(), path=PATH, **claims):
   """Sends a chat request and reads its answer whole."""
   client.send(post(chat() if body is None else body, user, fields, path, **claims))
   return client.read_response("POST")
+
+
+def say(client, body=None, user="alice", fields=(), **claims):
+  """As `ask`, in Anthropic's words."""
+  return ask(client, talk() if body is None else body, user, fields, MESSAGES, **claims)
+
+
+def begin_talk(client, body=None, user="alice", fields=(), **claims):
+  """As `begin`, in Anthropic's words."""
+  return begin(client, talk(stream=True) if body is None else body, user, fields, path=MESSAGES, **claims)
 
 
 def begin(client, body=None, user="alice", fields=(), **claims):
@@ -151,9 +179,9 @@ def grant(client, user, amount, by="root", key=None, **fields):
   return client.request("POST", GRANT, [bearer(user=by, role="admin"), ("Content-Type", "application/json")], body)
 
 
-def estimate(client, body, user="alice", **claims):
+def estimate(client, body, user="alice", path="/estimate", **claims):
   """What the edge would hold for a request."""
-  return exact(document_of(ask(client, body, user, path="/estimate", **claims))["estimate"])
+  return exact(document_of(ask(client, body, user, path=path, **claims))["estimate"])
 
 
 def cost(tokens, price=PRICE):

@@ -26,6 +26,7 @@ ERRORS = {
   "INVALID_REQUEST": (400, "invalid_request_error", "invalid_request"),
   "POLICY_ERROR": (500, "server_error", "policy_error"),
   "PROVIDER_ERROR": (502, "server_error", "provider_error"),
+  "ALL_PROVIDERS_FAILED": (502, "server_error", "all_providers_failed"),
   "SERVICE_UNAVAILABLE": (503, "server_error", "service_unavailable"),
   "TIMEOUT": (504, "server_error", "timeout"),
 }
@@ -60,9 +61,9 @@ def event(document, end=b"\n"):
   return b"data: " + (document if isinstance(document, bytes) else dumped(document)) + end * 2
 
 
-def part(content=None, finish=None, model="small", end=b"\n", **fields):
-  """An event with a piece of the content, or with none."""
-  delta = {} if content is None else {"content": content}
+def part(content=None, finish=None, model="small", end=b"\n", delta=None, **fields):
+  """An event with a piece of the content, with another `delta`, or with none."""
+  delta = delta or ({} if content is None else {"content": content})
   return event({"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1700000000, "model": model,
                 "choices": [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}], **fields}, end)
 
@@ -71,6 +72,13 @@ def totals(used, model="small", end=b"\n"):
   """The event that only clients get that asked for the usage."""
   return event({"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1700000000, "model": model,
                 "choices": [], "usage": used}, end)
+
+
+def call_of(index, arguments=None, name=None, call=None):
+  """An event with a piece of a tool's call; the first one of a call has its id and name."""
+  function = {**({"name": name} if name else {}), **({} if arguments is None else {"arguments": arguments})}
+  first = {"id": call or f"call_{index}", "type": "function"} if name else {}
+  return part(delta={"tool_calls": [{"index": index, **first, "function": function}]})
 
 
 def story(*contents, used=None, end=b"\n"):
@@ -125,6 +133,8 @@ def failing(status, message="said by the provider", kind="some_error", fields=()
 class Provider(Origin):
   """An origin that answers chat requests: whole ones with `hello`, streamed ones with `he`, `llo`; 10 tokens went in
   and 5 came out. It tells the usage of a stream only when it is asked to, as OpenAI does."""
+
+  dialect = "openai-chat"
 
   def __init__(self, script=None, **options):
     super().__init__(script or self.usual, **options)
@@ -182,7 +192,7 @@ class Events:
   def cut(self):
     """Every byte to a cut: an end that no client can take for a whole stream."""
     found = self.buffer + (self.client.assert_cut(self.response, self.kind, self.length) or b"")
-    holds(DONE.strip() not in found, f"[DONE] in a stream that was cut: {found!r}")
+    holds(DONE.strip() not in found and b"event: message_stop" not in found, f"an end in a cut stream: {found!r}")
     return found
 
 
