@@ -17,10 +17,6 @@ enum AnthropicMessages {
     "anthropic-version", "anthropic-version: 2023-06-01\r\n"
   )
 
-  /// Values in one event, and in one whole answer. Beyond that nothing is read.
-  static let eventNodesMax = 1 << 15
-  static let answerNodesMax = 1 << 18
-
   /// The edits of a body on its way to a provider: only the model's name. Streams tell their usage unasked.
   static func splices(_ request: ModelRequest, upstreamModel: StaticBytes?) -> BodySplices {
     var splices = BodySplices()
@@ -67,7 +63,7 @@ enum AnthropicMessages {
       return event
     }
     do throws(JSONFault) {
-      try document.read(start, data.count, nodesMax: eventNodesMax)
+      try document.read(start, data.count, nodesMax: ModelLimits.eventNodesMax)
     } catch {
       return event
     }
@@ -113,7 +109,7 @@ enum AnthropicMessages {
     }
     if case .found(let usage) = document.value(of: "usage", in: 0) {
       event.usage = readUsage(document, usage)
-      if case .number = tokens(document, "input_tokens", usage) { return }
+      if case .number = document.tokens("input_tokens", in: usage) { return }
       event.usageReach = .output
     }
   }
@@ -128,18 +124,9 @@ enum AnthropicMessages {
   /// What a whole answer says. One that is no answer at all is an error; one that is too large to be read is a part
   /// with as much content as it has bytes. The document is free again afterwards.
   static func readAnswer(_ body: UnsafePointer<UInt8>, _ count: Int, _ document: JSONDocument) -> ModelEvent {
-    var event = ModelEvent()
     defer { document.reset() }
-    do throws(JSONFault) {
-      try document.read(body, count, nodesMax: answerNodesMax)
-    } catch {
-      if error.reason == .tooLarge || error.reason == .tooDeep {
-        event.contentBytes = Int64(count)
-      } else {
-        event.kind = .error
-      }
-      return event
-    }
+    if let unread = document.readAnswer(body, count) { return unread }
+    var event = ModelEvent()
     event.kind = .error
     if EventType.of(document) == .error { return event }
     if case .found(let usage) = document.value(of: "usage", in: 0), document.kind(usage) == .map {
@@ -191,43 +178,23 @@ enum AnthropicMessages {
     return 0
   }
 
-  /// Escapes count as what they stand for.
+  /// What the string of a key says.
   private static func stringBytes(_ document: JSONDocument, _ key: StaticString, _ map: Int) -> Int64 {
     guard case .found(let string) = document.value(of: key, in: map), document.kind(string) == .string else { return 0 }
-    let content = document.content(string)
-    if !document[string].hasEscape { return Int64(content.count) }
-    var bytes: Int64 = 0
-    for _ in JSONStringBytes(content: content) { bytes += 1 }
-    return bytes
+    return document.textBytes(string)
   }
 
   // MARK: usage
 
-  private enum Count {
-    case absent
-    case number(Int64)
-    /// Negative, with a fraction, or no number at all.
-    case nonsense
-
-    /// What it adds to a whole; nil when that is unknown.
-    var added: Int64? {
-      switch self {
-      case .absent: 0
-      case .number(let number): number
-      case .nonsense: nil
-      }
-    }
-  }
-
   /// The tokens of a `usage` map. What was read from the cache and written to it stands beside the input there, so all
   /// three are what went in. Nothing is reported when none is there, or one of them makes no sense.
   private static func readUsage(_ document: JSONDocument, _ map: Int) -> Usage {
-    let input = tokens(document, "input_tokens", map)
-    let output = tokens(document, "output_tokens", map)
+    let input = document.tokens("input_tokens", in: map)
+    let output = document.tokens("output_tokens", in: map)
     if case .absent = input, case .absent = output { return Usage() }
     guard let plain = input.added, let out = output.added,
-      let cached = tokens(document, "cache_read_input_tokens", map).added,
-      let written = tokens(document, "cache_creation_input_tokens", map).added
+      let cached = document.tokens("cache_read_input_tokens", in: map).added,
+      let written = document.tokens("cache_creation_input_tokens", in: map).added
     else { return Usage() }
     let (partly, overflow) = plain.addingReportingOverflow(cached)
     let (whole, overflows) = partly.addingReportingOverflow(written)
@@ -239,22 +206,11 @@ enum AnthropicMessages {
     usage.cacheWriteTokens = written
     usage.outputTokens = out
     if case .found(let details) = document.value(of: "output_tokens_details", in: map),
-      case .number(let thinking) = tokens(document, "thinking_tokens", details)
+      case .number(let thinking) = document.tokens("thinking_tokens", in: details)
     {
       usage.reasoningTokens = min(thinking, out)
     }
     return usage
-  }
-
-  private static func tokens(_ document: JSONDocument, _ key: StaticString, _ map: Int) -> Count {
-    switch document.value(of: key, in: map) {
-    case .missing: return .absent
-    case .duplicate: return .nonsense
-    case .found(let value):
-      if document.kind(value) == .null { return .absent }
-      guard let number = document.integer(value), number >= 0 else { return .nonsense }
-      return .number(number)
-    }
   }
 
   // MARK: errors
@@ -309,7 +265,7 @@ enum AnthropicMessages {
   /// What the provider says about its own error.
   static func readError(_ body: UnsafePointer<UInt8>, _ count: Int, _ document: JSONDocument) -> ModelText {
     do throws(JSONFault) {
-      try document.read(body, count, nodesMax: eventNodesMax)
+      try document.read(body, count, nodesMax: ModelLimits.eventNodesMax)
     } catch {
       return .none
     }

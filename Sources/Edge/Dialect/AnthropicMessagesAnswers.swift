@@ -136,7 +136,7 @@ extension AnthropicMessages {
     answer body: UnsafePointer<UInt8>, _ count: Int, _ document: JSONDocument, into parts: ModelParts
   ) {
     defer { document.reset() }
-    guard (try? document.read(body, count, nodesMax: answerNodesMax)) != nil else { return }
+    guard (try? document.read(body, count, nodesMax: ModelLimits.answerNodesMax)) != nil else { return }
     parts.add(ModelPart(.start))
     if case .found(let content) = document.value(of: "content", in: 0) {
       var index: Int32 = 0

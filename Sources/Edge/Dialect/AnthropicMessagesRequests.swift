@@ -13,7 +13,7 @@ extension AnthropicMessages {
     _ body: UnsafePointer<UInt8>, _ count: Int, _ document: JSONDocument, into parts: ModelParts
   ) throws(DialectFault) {
     defer { document.reset() }
-    try readBody(body, count, document)
+    try document.readRequest(body, count)
     if let system = try value("system", 0, document, "system") {
       try addInstructions(system, document, "system", to: parts)
     }

@@ -11,10 +11,6 @@ enum OpenAIChat {
   static let path: StaticString = "/chat/completions"
   static let keyField: (name: StaticString, prefix: StaticString) = ("authorization", "Bearer ")
 
-  /// Values in one event, and in one whole answer: log probabilities are the many. Beyond that nothing is read.
-  static let eventNodesMax = 1 << 15
-  static let answerNodesMax = 1 << 18
-
   // MARK: edits
 
   /// The edits of a body on its way to a provider. A stream whose client did not ask for usage is made to report it.
@@ -55,7 +51,7 @@ enum OpenAIChat {
       return event
     }
     do throws(JSONFault) {
-      try document.read(start, data.count, nodesMax: eventNodesMax)
+      try document.read(start, data.count, nodesMax: ModelLimits.eventNodesMax)
     } catch {
       return event
     }
@@ -89,18 +85,9 @@ enum OpenAIChat {
   /// What a whole answer says. One that is no answer at all is an error; one that is too large to be read is a part
   /// with as much content as it has bytes. The document is free again afterwards.
   static func readAnswer(_ body: UnsafePointer<UInt8>, _ count: Int, _ document: JSONDocument) -> ModelEvent {
-    var event = ModelEvent()
     defer { document.reset() }
-    do throws(JSONFault) {
-      try document.read(body, count, nodesMax: answerNodesMax)
-    } catch {
-      if error.reason == .tooLarge || error.reason == .tooDeep {
-        event.contentBytes = Int64(count)
-      } else {
-        event.kind = .error
-      }
-      return event
-    }
+    if let unread = document.readAnswer(body, count) { return unread }
+    var event = ModelEvent()
     event.kind = .error
     if isError(document) { return event }
     if case .found(let usage) = document.value(of: "usage", in: 0), document.kind(usage) == .map {
@@ -146,7 +133,7 @@ enum OpenAIChat {
         if document.isString(key, "content") || document.isString(key, "refusal")
           || document.isString(key, "reasoning") || document.isString(key, "reasoning_content")
         {
-          bytes += stringBytes(document, value)
+          bytes += document.textBytes(value)
         }
       case .list:
         guard document.isString(key, "tool_calls") else { continue }
@@ -169,34 +156,18 @@ enum OpenAIChat {
     var bytes: Int64 = 0
     for (key, value) in document.pairs(of: call) where document.kind(value) == .string {
       if document.isString(key, "name") || document.isString(key, "arguments") || document.isString(key, "input") {
-        bytes += stringBytes(document, value)
+        bytes += document.textBytes(value)
       }
     }
     return bytes
   }
 
-  /// Escapes count as what they stand for: some providers escape everything that is not ASCII.
-  private static func stringBytes(_ document: JSONDocument, _ string: Int) -> Int64 {
-    let content = document.content(string)
-    if !document[string].hasEscape { return Int64(content.count) }
-    var bytes: Int64 = 0
-    for _ in JSONStringBytes(content: content) { bytes += 1 }
-    return bytes
-  }
-
   // MARK: usage
-
-  private enum Count {
-    case absent
-    case number(Int64)
-    /// Negative, with a fraction, or no number at all.
-    case nonsense
-  }
 
   /// The tokens of a `usage` map. Nothing is reported when neither whole is there, or one of them makes no sense.
   private static func readUsage(_ document: JSONDocument, _ map: Int) -> Usage {
     var usage = Usage()
-    switch (tokens(document, "prompt_tokens", map), tokens(document, "completion_tokens", map)) {
+    switch (document.tokens("prompt_tokens", in: map), document.tokens("completion_tokens", in: map)) {
     case (.number(let input), .number(let output)): (usage.inputTokens, usage.outputTokens) = (input, output)
     case (.number(let input), .absent): usage.inputTokens = input
     case (.absent, .number(let output)): usage.outputTokens = output
@@ -214,19 +185,8 @@ enum OpenAIChat {
     return usage
   }
 
-  private static func tokens(_ document: JSONDocument, _ key: StaticString, _ map: Int) -> Count {
-    switch document.value(of: key, in: map) {
-    case .missing: return .absent
-    case .duplicate: return .nonsense
-    case .found(let value):
-      if document.kind(value) == .null { return .absent }
-      guard let number = document.integer(value), number >= 0 else { return .nonsense }
-      return .number(number)
-    }
-  }
-
   private static func part(_ document: JSONDocument, _ key: StaticString, _ map: Int, of whole: Int64) -> Int64 {
-    guard case .number(let number) = tokens(document, key, map) else { return 0 }
+    guard case .number(let number) = document.tokens(key, in: map) else { return 0 }
     return min(number, whole)
   }
 

@@ -38,7 +38,7 @@ extension OpenAIChat {
     answer body: UnsafePointer<UInt8>, _ count: Int, _ document: JSONDocument, into parts: ModelParts
   ) {
     defer { document.reset() }
-    guard (try? document.read(body, count, nodesMax: answerNodesMax)) != nil else { return }
+    guard (try? document.read(body, count, nodesMax: ModelLimits.answerNodesMax)) != nil else { return }
     parts.add(ModelPart(.start))
     if let choice = firstChoice(document) {
       if case .found(let message) = document.value(of: "message", in: choice) {
@@ -114,7 +114,7 @@ extension OpenAIChat {
 
   /// What a provider says about its own error.
   static func readError(_ body: UnsafePointer<UInt8>, _ count: Int, _ document: JSONDocument) -> ModelText {
-    guard (try? document.read(body, count, nodesMax: eventNodesMax)) != nil else { return .none }
+    guard (try? document.read(body, count, nodesMax: ModelLimits.eventNodesMax)) != nil else { return .none }
     return error(document).text
   }
 

@@ -7,13 +7,10 @@
 import Glibc
 
 extension OpenAIChat {
-  /// Values in one request: at 20 bytes each, what a body may take beside itself.
-  static let requestNodesMax = 1 << 19
-  static let modelBytesMax = 256
   static let choicesMax: Int64 = 128
 
   /// What Edge reads at the top of a request. None may stand there twice: a provider might read the other one.
-  private enum Field: UInt8, CaseIterable {
+  private enum Field: UInt8, RequestField {
     case model, stream, streamOptions, tokens, completionTokens, choices, messages, serviceTier, modalities, audio
     case tools, webSearch, functions, models, plugins, bestOf, prediction
 
@@ -38,17 +35,6 @@ extension OpenAIChat {
       case .prediction: "prediction"
       }
     }
-
-    static func of(_ document: JSONDocument, _ key: Int) throws(DialectFault) -> Field? {
-      for field in Field.allCases {
-        if document.isString(key, field.name) { return field }
-        // There are providers that read keys whatever their case.
-        if document.isString(key, folded: field.name) {
-          throw DialectFault(param: field.name, message: "This parameter is written in lower case.")
-        }
-      }
-      return nil
-    }
   }
 
   /// Reads a body that may be anything.
@@ -56,42 +42,17 @@ extension OpenAIChat {
     _ body: UnsafePointer<UInt8>, _ count: Int, _ document: JSONDocument
   ) throws(DialectFault) -> ModelRequest {
     defer { document.reset() }
-    if count > Int(Int32.max) { throw DialectFault(code: .messageTooLarge, message: "The body is too large.") }
-    do throws(JSONFault) {
-      try document.read(body, count, nodesMax: requestNodesMax)
-    } catch {
-      if error.reason == .tooLarge {
-        throw DialectFault(code: .messageTooLarge, message: "The body holds too many values; send fewer.")
-      }
-      throw DialectFault(message: "The body is not valid JSON", reason: error.text, offset: error.offset)
-    }
-    return try readRequest(document, body, count)
-  }
-
-  /// Reads a body that the document has read.
-  static func readRequest(
-    _ document: JSONDocument, _ body: UnsafePointer<UInt8>, _ count: Int
-  ) throws(DialectFault) -> ModelRequest {
-    guard document.count > 0, document.kind(0) == .map else {
-      throw DialectFault(message: "The body must be a JSON object.")
-    }
+    try document.readRequest(body, count)
     var request = ModelRequest()
     request.bodyBytes = Int64(count)
     request.insertion = Int32(document[0].start) + 1
-    var seen: UInt32 = 0
-    for (key, value) in document.pairs(of: 0) {
-      guard let field = try Field.of(document, key) else { continue }
-      let bit = UInt32(1) << UInt32(field.rawValue)
-      if seen & bit != 0 {
-        throw DialectFault(param: field.name, message: "This parameter stands in the body twice; send it once.")
-      }
-      seen |= bit
+    var hasMessages = false
+    try document.readFields { (field: Field, value) throws(DialectFault) in
+      if field == .messages { hasMessages = true }
       try read(field, value, document, &request)
     }
     if request.model.isNone { throw DialectFault(param: "model", message: "Name a model.") }
-    if seen & (1 << UInt32(Field.messages.rawValue)) == 0 {
-      throw DialectFault(param: "messages", message: "Send a list of messages.")
-    }
+    if !hasMessages { throw DialectFault(param: "messages", message: "Send a list of messages.") }
     return request
   }
 
@@ -100,7 +61,7 @@ extension OpenAIChat {
   ) throws(DialectFault) {
     let kind = document.kind(value)
     switch field {
-    case .model: try readModel(document, value, &request)
+    case .model: try document.readModel(value, into: &request)
     case .messages: try readMessages(document, value, &request)
     case .stream:
       guard kind == .true || kind == .false || kind == .null else {
@@ -130,26 +91,6 @@ extension OpenAIChat {
       throw DialectFault(param: field.name, message: "This has no price here; leave it out.")
     case .tools: try readTools(document, value)
     case .functions: break
-    }
-  }
-
-  private static func readModel(
-    _ document: JSONDocument, _ value: Int, _ request: inout ModelRequest
-  ) throws(DialectFault) {
-    guard document.kind(value) == .string else {
-      throw DialectFault(param: "model", message: "The model's name must be a string.")
-    }
-    if document[value].hasEscape {
-      throw DialectFault(param: "model", message: "The model's name must be written without escapes.")
-    }
-    let name = document.content(value)
-    guard let start = name.baseAddress, name.count > 0, name.count <= modelBytesMax else {
-      throw DialectFault(param: "model", message: "The model's name must have 1 to 256 bytes.")
-    }
-    request.model = BodyRange(start: Int32(document[value].start) + 1, count: Int32(name.count))
-    if let slash = memchr(start, 0x2f, name.count) {
-      request.provider = BodyRange(
-        start: request.model.start, count: Int32(UnsafeRawPointer(slash) - UnsafeRawPointer(start)))
     }
   }
 

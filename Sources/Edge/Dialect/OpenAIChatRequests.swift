@@ -16,9 +16,7 @@ extension OpenAIChat {
     _ body: UnsafePointer<UInt8>, _ count: Int, _ document: JSONDocument, into parts: ModelParts
   ) throws(DialectFault) {
     defer { document.reset() }
-    guard (try? document.read(body, count, nodesMax: requestNodesMax)) != nil, document.kind(0) == .map else {
-      throw DialectFault(message: "The body must be a JSON object.")
-    }
+    try document.readRequest(body, count)
     try refuseOwnWords(document)
     guard let messages = try given(document, "messages", 0, "messages"), document.kind(messages) == .list else {
       throw DialectFault(param: "messages", message: "Send a list of messages.")

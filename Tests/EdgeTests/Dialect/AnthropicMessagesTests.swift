@@ -144,7 +144,7 @@ import Testing
   func whatIsNoAnswer(_ text: String) { #expect(Self.answer(text).kind == .error) }
 
   @Test func anAnswerTooLargeToRead() {
-    let text = "{\"content\":[" + String(repeating: "1,", count: AnthropicMessages.answerNodesMax) + "1]}"
+    let text = "{\"content\":[" + String(repeating: "1,", count: ModelLimits.answerNodesMax) + "1]}"
     let event = Self.answer(text)
     #expect(event.kind == .part && event.contentBytes == Int64(text.utf8.count) && event.usage == Usage())
     let parts = ModelParts()

@@ -203,7 +203,7 @@ import Testing
   }
 
   @Test func tooManyValues() {
-    let many = "[" + String(repeating: "1,", count: OpenAIChat.requestNodesMax) + "1]"
+    let many = "[" + String(repeating: "1,", count: ModelLimits.requestNodesMax) + "1]"
     #expect(Self.fault(Self.body("\"x\":" + many))?.code == .messageTooLarge)
   }
 
