@@ -11,6 +11,11 @@ extension ReceivedHead {
     return nil
   }
 
+  /// How many fields have this name, in lower case.
+  func count(named name: StaticString) -> Int {
+    (0..<table.count).reduce(0) { $0 + (isField(table.fields[$1], name) ? 1 : 0) }
+  }
+
   private func isField(_ field: HeaderField, _ name: StaticString) -> Bool {
     Int(field.name.count) == name.utf8CodeUnitCount
       && equalLowered(bytes + Int(field.name.start), name.utf8Start, Int(field.name.count))
