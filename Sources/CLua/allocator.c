@@ -55,9 +55,17 @@ static void unlink_open(clua_pool *pool, clua_chunk *chunk) {
   if (chunk->next != NULL) chunk->next->previous = chunk->previous;
 }
 
+// Whether Lua calls a finaliser: then it lets nobody look at the collector. Scripts cannot set any, those of lauxlib's
+// buffers only give memory back. Yet calling one may take a larger stack, and Lua forgets an object whose finaliser it
+// could not call, with all that only the object knows. So no limit refuses anything meanwhile.
+static int is_finalizing(const clua_pool *pool) {
+  const clua_machine *machine = (const clua_machine *)((const char *)pool - offsetof(clua_machine, pool));
+  return machine->L != NULL && lua_gc(machine->L, LUA_GCISRUNNING) != 1;
+}
+
 // Chunks that are partly empty count as well, or a script could hold many times the limit by keeping one block of each.
 static int may_reserve(clua_pool *pool, size_t size) {
-  return pool->reserved + size <= pool->limit + pool->limit / 4 + SLACK;
+  return pool->reserved + size <= pool->limit + pool->limit / 4 + SLACK || is_finalizing(pool);
 }
 
 static clua_chunk *new_chunk(clua_pool *pool, int class_index, int forced) {
@@ -200,7 +208,12 @@ void *clua_pool_allocate(void *context, void *block, size_t old_size, size_t new
   }
   // Lua does not expect that shrinking fails: neither limits nor tests refuse it.
   int forced = new_size <= old_size;
-  if (!forced && is_refused(pool, block, old_size, new_size)) return NULL;
+  int reason = pool->refused;
+  if (!forced && is_refused(pool, block, old_size, new_size)) {
+    if (!is_finalizing(pool)) return NULL;
+    pool->refused = reason;
+    pool->retry_size = 0;
+  }
   if (block != NULL) {
     if (old_size > SMALL_MAX && new_size > SMALL_MAX) return resize_large(pool, block, old_size, new_size);
     if (old_size <= SMALL_MAX && new_size <= SMALL_MAX && class_of(old_size) == class_of(new_size)) return block;

@@ -329,7 +329,11 @@ void clua_context_end(clua_machine *machine, int index) {
 typedef struct member {
   int reference;
   const char *key;
+  int place;
   const clua_value *value;
+  clua_value *out;
+  int capacity;
+  int written;
   const char *bytes;
   size_t length;
 } member;
@@ -339,6 +343,34 @@ static int get_member(lua_State *L) {
   lua_rawgeti(L, LUA_REGISTRYINDEX, m->reference);
   lua_pushstring(L, m->key);
   if (lua_rawget(L, -2) == LUA_TSTRING) m->bytes = lua_tolstring(L, -1, &m->length);
+  return 0;
+}
+
+static int get_value(lua_State *L) {
+  member *m = lua_touserdata(L, 1);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, m->reference);
+  lua_pushstring(L, m->key);
+  int type = lua_rawget(L, -2);
+  if (m->place != 0) {
+    if (type != LUA_TTABLE) return 0;
+    lua_rawgeti(L, -1, m->place);
+  }
+  clua_flatten_plain(L, -1, m->out);
+  return 0;
+}
+
+static int get_entries(lua_State *L) {
+  member *m = lua_touserdata(L, 1);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, m->reference);
+  m->written = clua_flatten_entries(L, m->out, m->capacity);
+  return 0;
+}
+
+static int set_entries(lua_State *L) {
+  member *m = lua_touserdata(L, 1);
+  clua_push(L, m->value, 1);
+  // The place is there already: nothing is left to fail.
+  lua_rawseti(L, LUA_REGISTRYINDEX, m->reference);
   return 0;
 }
 
@@ -363,4 +395,24 @@ int clua_context_set(clua_machine *machine, int context, const char *key, const 
   if (!is_context(machine, context)) return -1;
   member m = {.reference = machine->contexts[context].reference, .key = key, .value = value};
   return clua_protect(machine, set_member, &m) == LUA_OK ? 0 : -1;
+}
+
+int clua_context_value(clua_machine *machine, int context, const char *key, int place, clua_value *out) {
+  *out = (clua_value){.kind = CLUA_NIL};
+  if (!is_context(machine, context)) return 0;
+  member m = {.reference = machine->contexts[context].reference, .key = key, .place = place, .out = out};
+  return clua_protect(machine, get_value, &m) == LUA_OK ? 0 : -1;
+}
+
+int clua_context_flat(clua_machine *machine, int context, clua_value *out, int capacity) {
+  if (!is_context(machine, context)) return CLUA_FLAT_FULL;
+  member m = {.reference = machine->contexts[context].reference, .out = out, .capacity = capacity};
+  // As a slice: a script may have filled it with more than can be looked at in no time.
+  return clua_run_blocked(machine, get_entries, &m) == CLUA_DONE ? m.written : CLUA_FLAT_FULL;
+}
+
+int clua_context_fill(clua_machine *machine, int context, const clua_value *map) {
+  if (!is_context(machine, context) || map->kind != CLUA_MAP) return -1;
+  member m = {.reference = machine->contexts[context].reference, .value = map};
+  return clua_protect(machine, set_entries, &m) == LUA_OK ? 0 : -1;
 }

@@ -210,6 +210,10 @@ int clua_is_memory_error(lua_State *L, int status);
 const clua_value *clua_push(lua_State *L, const clua_value *values, uint32_t count);
 int clua_kind(lua_State *L, int index);
 int clua_flatten(lua_State *L, int index, clua_value *out, int capacity);
+// A string, a number or a boolean, without a table; 0: something else, of which only the kind was written.
+int clua_flatten_plain(lua_State *L, int index, clua_value *out);
+// The entries of the table on the top that clua_context_flat tells of. Raises when the slice is overdue.
+int clua_flatten_entries(lua_State *L, clua_value *out, int capacity);
 
 // MARK: Host functions, the sandbox
 

@@ -189,20 +189,27 @@ static int flatten_handle(lua_State *L, clua_value *out) {
   return 0;
 }
 
+int clua_flatten_plain(lua_State *L, int index, clua_value *out) {
+  int kind = clua_kind(L, index);
+  *out = (clua_value){.kind = (uint32_t)kind};
+  switch (kind) {
+    case CLUA_BOOLEAN: out->as.integer = lua_toboolean(L, index); return 1;
+    case CLUA_INTEGER: out->as.integer = lua_tointeger(L, index); return 1;
+    case CLUA_NUMBER: out->as.number = lua_tonumber(L, index); return 1;
+    case CLUA_STRING: out->as.bytes = lua_tolstring(L, index, &out->length); return 1;
+    default: return 0;
+  }
+}
+
 // The value on the top of the stack, which stays there.
 static int flatten(flattening *f, int depth) {
   lua_State *L = f->L;
   if (f->used == f->capacity || clua_is_overdue(L)) return CLUA_FLAT_FULL;
   clua_value *out = &f->out[f->used++];
-  int kind = clua_kind(L, -1);
-  *out = (clua_value){.kind = (uint32_t)kind};
-  switch (kind) {
+  if (clua_flatten_plain(L, -1, out)) return 0;
+  switch ((int)out->kind) {
     case CLUA_NIL:
     case CLUA_NULL: return 0;
-    case CLUA_BOOLEAN: out->as.integer = lua_toboolean(L, -1); return 0;
-    case CLUA_INTEGER: out->as.integer = lua_tointeger(L, -1); return 0;
-    case CLUA_NUMBER: out->as.number = lua_tonumber(L, -1); return 0;
-    case CLUA_STRING: out->as.bytes = lua_tolstring(L, -1, &out->length); return 0;
     case CLUA_HANDLE: return flatten_handle(L, out);
     case CLUA_MAP: break;
     default: return CLUA_FLAT_UNSUPPORTED;
@@ -229,6 +236,77 @@ int clua_flatten(lua_State *L, int index, clua_value *out, int capacity) {
   int reason = flatten(&f, 0);
   lua_pop(L, 1);
   return reason == 0 ? f.used : reason;
+}
+
+// MARK: Plain entries
+
+// How many members the table on the top has when it is a list of plain values, or empty; -1: it is something else.
+// Whoever has more than `most` is not looked at to its end.
+static int plain_members(lua_State *L, int most) {
+  int length = 0;
+  for (; length <= most; length++) {
+    clua_value member;
+    if (clua_is_overdue(L)) clua_raise_limit(L);
+    if (lua_rawgeti(L, -1, length + 1) == LUA_TNIL) {
+      lua_pop(L, 1);
+      break;
+    }
+    int is_plain = clua_flatten_plain(L, -1, &member);
+    lua_pop(L, 1);
+    if (!is_plain) return -1;
+  }
+  if (length > most) return length;
+  int keys = 0;
+  lua_pushnil(L);
+  while (lua_next(L, -2)) {
+    lua_pop(L, 1);
+    if (++keys <= length) continue;
+    lua_pop(L, 1);
+    return -1;
+  }
+  return length;
+}
+
+// The value on the top under the key below it, both of which stay there; -1: no room.
+static int flatten_entry(flattening *f) {
+  lua_State *L = f->L;
+  clua_value value;
+  int members = 0;
+  if (!clua_flatten_plain(L, -1, &value)) {
+    if (value.kind != CLUA_MAP) return 0;
+    members = plain_members(L, f->capacity);
+    if (members < 0) return 0;
+    int is_list = members > 0 || metatable_of(L, -1) == clua_of(L)->array_metatable;
+    value = (clua_value){.kind = is_list ? CLUA_LIST : CLUA_MAP, .count = (uint32_t)members};
+  }
+  if (members > f->capacity - f->used - 2) return -1;
+  clua_value *key = &f->out[f->used++];
+  *key = (clua_value){.kind = CLUA_STRING};
+  key->as.bytes = lua_tolstring(L, -2, &key->length);
+  f->out[f->used++] = value;
+  for (int i = 1; i <= members; i++) {
+    lua_rawgeti(L, -1, i);
+    clua_flatten_plain(L, -1, &f->out[f->used++]);
+    lua_pop(L, 1);
+  }
+  f->out->count += 1;
+  return 0;
+}
+
+int clua_flatten_entries(lua_State *L, clua_value *out, int capacity) {
+  if (capacity < 1 || !lua_checkstack(L, 8)) return CLUA_FLAT_FULL;
+  flattening f = {L, out, 1, capacity};
+  *out = (clua_value){.kind = CLUA_MAP};
+  lua_pushnil(L);
+  while (lua_next(L, -2)) {
+    if (clua_is_overdue(L)) clua_raise_limit(L);
+    int is_full = lua_type(L, -2) == LUA_TSTRING && flatten_entry(&f) < 0;
+    lua_pop(L, 1);
+    if (!is_full) continue;
+    lua_pop(L, 1);
+    return CLUA_FLAT_FULL;
+  }
+  return f.used;
 }
 
 // MARK: Arguments of host functions

@@ -31,6 +31,29 @@ extension LuaMachine {
     withUnsafePointer(to: value) { clua_context_set(machine, context, key.characters, $0) == 0 }
   }
 
+  /// The value at a key of a context, or the member with this number of the list there; tables are `.map`, what is no
+  /// plain value `.other`. nil: no memory. A string is valid until the context changes.
+  @inlinable public func contextValue(_ context: Int32, _ key: StaticString, member: Int = 0) -> LuaValue? {
+    var value = LuaValue.nothing
+    let done = clua_context_value(machine, context, key.characters, Int32(clamping: member), &value)
+    return done == 0 ? value : nil
+  }
+
+  /// Writes what of a context another machine can be given as flat values, one map, and returns how many: names with
+  /// strings, numbers, booleans and lists of these. All else is left out. nil: there is no room for it, or too much of
+  /// it to look at.
+  @inlinable public func contextFlat(
+    _ context: Int32, into out: UnsafeMutableBufferPointer<LuaValue>
+  ) -> Int? {
+    let written = clua_context_flat(machine, context, out.baseAddress, Int32(clamping: out.count))
+    return written < 0 ? nil : Int(written)
+  }
+
+  /// Makes a context the table that a flat map says. False: no memory, and it is as it was.
+  @inlinable public func fillContext(_ context: Int32, at map: UnsafePointer<LuaValue>) -> Bool {
+    clua_context_fill(machine, context, map) == 0
+  }
+
   // MARK: Calls
 
   /// Runs a call with arguments of any shape, `count` at the top level, until it returns, ends, fails or waits. Every

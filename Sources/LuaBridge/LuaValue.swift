@@ -45,7 +45,7 @@ extension clua_value {
   }
 
   /// What it is.
-  public var luaKind: LuaKind { LuaKind(Int32(kind)) }
+  public var luaKind: LuaKind { LuaKind(Int32(truncatingIfNeeded: kind)) }
 
   /// `nil`.
   @inlinable public static var nothing: LuaValue { LuaValue(CLUA_NIL) }

@@ -172,6 +172,33 @@ import Testing
     #expect(try fixture.run("local t = {} for i = 1, 1000 do t[i] = {i} end return #t") == "1000")
   }
 
+  /// The text that string.gsub had in the making when its coroutine failed is in the hands of a finaliser, and that one
+  /// is called where the stack is full and may not grow.
+  @Test func whatALostCoroutineHeldComesBack() throws {
+    let limits = LuaLimits(memory: 16 << 20, single: 2 << 20, sliceTicks: 1000, exchangeTicks: 1000)
+    let fixture = try Fixture(limits: limits)
+    let top = """
+      local text, by = ('x'):rep(500), ('y'):rep(1000)
+      local function leave()
+        coroutine.resume(coroutine.create(function()
+          local n = 0
+          text:gsub('x', function() n = n + 1 if n == 500 then error('stop') end return by end)
+        end))
+      end
+      local function deep(n) if n == 16000 then leave() end return 1 + deep(n + 1) end
+      """
+    let function = try fixture.function("deep(1)", top: top)
+    let before = fixture.machine.collect(full: true)
+    for _ in 0..<3 {
+      var call = LuaCall(function: function)
+      #expect(fixture.start(&call) == .failed)
+      #expect(fixture.machine.error.kind == .memory)
+      fixture.machine.finish(&call)
+    }
+    fixture.machine.collect(full: true)
+    #expect(fixture.machine.collect(full: true) < before + 100_000)
+  }
+
   @Test func manyCallsTakeNoMemory() throws {
     let fixture = try Fixture()
     let function = try fixture.function("local t = {a = 1} ctx.user = 'x' .. #req.method return t.a")

@@ -196,8 +196,18 @@ void clua_context_refill(clua_machine *machine, int context);
 void clua_context_end(clua_machine *machine, int context);
 // The string at a key, raw; NULL when there is none. Valid until the context changes.
 const char *clua_context_string(clua_machine *machine, int context, const char *key, size_t *length);
+// The value at a key, raw, or the member of the list there when `member` is not 0: its kind, and what it is when it is
+// a string, a number or a boolean. Returns 0, or -1 for no memory.
+int clua_context_value(clua_machine *machine, int context, const char *key, int member, clua_value *out);
 // Sets a plain value at a key. Returns 0, or -1 for no memory.
 int clua_context_set(clua_machine *machine, int context, const char *key, const clua_value *value);
+// Writes the entries that another machine can be given: a map of names with strings, numbers, booleans and lists of
+// these; whatever else stands in the context is left out. An empty table is an empty map, or a list when it is marked.
+// Reads raw; strings are valid until the context changes. Returns how many values were written, or CLUA_FLAT_FULL: more
+// than `capacity`, or more than can be looked at in a slice.
+int clua_context_flat(clua_machine *machine, int context, clua_value *out, int capacity);
+// Makes the context the table that a map says. Returns 0, or -1 for no memory: it is as it was.
+int clua_context_fill(clua_machine *machine, int context, const clua_value *map);
 
 // Runs until it returns, ends, fails or waits. Every call that has a coroutine is finished once, whatever became of it.
 int clua_start(clua_machine *machine, clua_call *call, const clua_value *arguments, int count);
