@@ -1,7 +1,8 @@
--- Who is calling: a signed token in `Authorization: Bearer` or `x-api-key`.
+-- Who is calling: a signed token in `Authorization: Bearer` or `x-api-key`; of WebSockets also where browsers put it.
 --
 -- Without a valid token the request is refused. With one, `ctx.user` and `ctx.roles` say who it is for everything that
--- follows, and the service learns the user from a header that clients of this route cannot forge.
+-- follows, and the service learns the user from a header that clients of this route cannot forge. A WebSocket ends at
+-- `ctx.expires`.
 --
 -- settings: user_header   the header that names the user to the service; false for none (default x-user-id)
 
@@ -22,6 +23,7 @@ function policy.on_request(req, ctx)
 
   ctx.user = principal.user
   ctx.roles = principal.roles
+  ctx.expires = principal.expires
   if user_header then req.headers[user_header] = principal.user end
 end
 

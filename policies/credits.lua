@@ -12,16 +12,22 @@ local function insufficient(required, available)
   })
 end
 
-function policy.on_request(req, ctx)
-  -- On a WebSocket each message costs, not its opening.
-  if req.upgrade then return end
+-- What is asked is a request, or a message on a WebSocket.
+local function check(asked, ctx)
   local estimate = edge.price.estimate()
   if not estimate then return end
 
-  if not ctx.user then error("nobody pays on the route '" .. req.route .. "': this policy stands behind auth") end
+  if not ctx.user then error("nobody pays on the route '" .. asked.route .. "': this policy stands behind auth") end
   local _, _, available = edge.credit.balance(ctx.user)
   if available < estimate then insufficient(estimate, available) end
 end
+
+-- On a WebSocket each message costs, not its opening.
+function policy.on_request(req, ctx)
+  if not req.upgrade then check(req, ctx) end
+end
+
+policy.on_message = check
 
 -- Others may have spent since; a hold cannot be spent twice.
 function policy.on_select(candidates, ctx)

@@ -14,14 +14,20 @@ function policy.init(settings)
   if default ~= nil and type(default) ~= "string" then error("permission must be a name such as services:use", 0) end
 end
 
-function policy.on_request(req, ctx)
-  local permission = req.permission or default
+-- What is asked of a request, and again of each message on a WebSocket: what roles may do can have changed since.
+local function check(asked, ctx)
+  local permission = asked.permission or default
   -- A route that was meant to be guarded must not be open because a line is missing.
-  if not permission then error("the route '" .. req.route .. "' has no 'permission', and neither have the settings") end
+  if not permission then
+    error("the route '" .. asked.route .. "' has no 'permission', and neither have the settings")
+  end
 
   if not edge.permission.allows(ctx.roles, permission) then
     edge.refuse("FORBIDDEN", {permission = permission})
   end
 end
+
+policy.on_request = check
+policy.on_message = check
 
 return policy

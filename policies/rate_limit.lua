@@ -14,13 +14,18 @@ function policy.init(settings)
   limit = edge.limit.define("requests", settings)
 end
 
-function policy.on_request(req, ctx)
-  -- On a WebSocket each message counts, not its opening.
-  if req.upgrade then return end
-
-  local caller = ctx.user and "user " .. ctx.user or "network " .. req.network
-  local granted, wait = limit:take(req.route .. " " .. caller)
+-- What is asked is a request, or a message on a WebSocket.
+local function take(asked, ctx)
+  local caller = ctx.user and "user " .. ctx.user or "network " .. asked.network
+  local granted, wait = limit:take(asked.route .. " " .. caller)
   if not granted then edge.refuse("RATE_LIMIT_EXCEEDED", {retry_after = wait}) end
 end
+
+-- On a WebSocket each message counts, not its opening.
+function policy.on_request(req, ctx)
+  if not req.upgrade then take(req, ctx) end
+end
+
+policy.on_message = take
 
 return policy

@@ -17,9 +17,9 @@ end
 -- Who it is
 
 function tests.a_token_says_who_is_calling(t)
-  local outcome = with(t, {sub = "ann", role = "admin"})
+  local outcome = with(t, {sub = "ann", role = "admin", exp = 9999999999})
   t.passes(outcome)
-  t.equal(outcome.ctx, {user = "ann", roles = {"admin"}})
+  t.equal(outcome.ctx, {user = "ann", roles = {"admin"}, expires = 9999999999})
   t.equal(outcome.service_headers, {["x-user-id"] = "ann"})
 end
 
@@ -40,7 +40,8 @@ end
 function tests.the_rules_say_which_claims_count(t)
   local rules = {claims = {user = "email", roles = {"groups"}}}
   local outcome = with(t, {email = "ann@example.com", sub = "x", groups = {"admin"}, role = "user"}, rules)
-  t.equal(outcome.ctx, {user = "ann@example.com", roles = {"admin"}})
+  t.equal(outcome.ctx.user, "ann@example.com")
+  t.equal(outcome.ctx.roles, {"admin"})
   refused(t, with(t, {sub = "ann"}, rules), "no user")
 end
 
@@ -141,7 +142,48 @@ end
 
 function tests.a_token_without_an_end(t)
   refused(t, with(t, {sub = "ann", exp = false}), "no expiry")
-  t.passes(with(t, {sub = "ann", exp = false}, {require_exp = false}))
+  local outcome = with(t, {sub = "ann", exp = false}, {require_exp = false})
+  t.passes(outcome)
+  t.equal(outcome.ctx.expires, nil)
+end
+
+-- WebSockets
+
+local function opened(t, request)
+  request.upgrade = true
+  return authenticated(t):on_request(request)
+end
+
+function tests.a_websocket_keeps_who_opened_it_and_until_when(t)
+  local outcome = opened(t, {token = {sub = "ann", exp = 9999999999}})
+  t.passes(outcome)
+  t.equal(outcome.facts, {user = "ann", roles = {"user"}, expires = 9999999999})
+end
+
+function tests.browsers_put_the_token_where_they_can(t)
+  local token = t.token{sub = "ann"}
+  for _, request in ipairs{
+    {query_token = token},
+    {headers = {["Sec-WebSocket-Protocol"] = "Bearer, " .. token}},
+    {headers = {["Sec-WebSocket-Protocol"] = {"Bearer", token}}},
+    {headers = {["Sec-WebSocket-Protocol"] = "Bearer " .. token}},
+    {query_token = token, token = token},
+  } do
+    local outcome = opened(t, request)
+    t.passes(outcome)
+    t.equal(outcome.ctx.user, "ann")
+  end
+end
+
+function tests.in_other_requests_those_places_count_for_nothing(t)
+  local headers = {["sec-websocket-protocol"] = "Bearer, " .. t.token{sub = "ann"}}
+  refused(t, authenticated(t):on_request{headers = headers}, "no credential")
+end
+
+function tests.all_places_must_say_the_same(t)
+  refused(t, opened(t, {query_token = {sub = "ann"}, token = {sub = "bob"}}), "two credentials")
+  local protocol = {["sec-websocket-protocol"] = "Bearer, " .. t.token{sub = "bob"}}
+  refused(t, opened(t, {query_token = {sub = "ann"}, headers = protocol}), "two credentials")
 end
 
 -- For whom, by whom

@@ -69,6 +69,34 @@ function tests.a_request_that_nobody_serves_is_refused_as_such(t)
   t.equal(refused.message, "The body is no JSON.")
 end
 
+-- On a WebSocket
+
+local function sent(user, estimate) return {estimate = estimate, ctx = {user = user}, json = {model = "gpt-4"}} end
+
+function tests.each_message_must_be_covered(t)
+  local policy = paid(t, {ann = 3})
+  t.passes(policy:on_message(sent("ann", 3)))
+  t.refuses(policy:on_message(sent("ann", "3.5")), "INSUFFICIENT_CREDITS", {required = 3.5, available = 3})
+  t.passes(policy:on_message(sent("bob", 0)))
+  t.passes(policy:on_message(sent(nil, nil)))
+  t.fails(policy:on_message(sent(nil, 1)), "stands behind auth")
+end
+
+function tests.its_opening_costs_nothing(t)
+  local opened = {upgrade = true, estimate = 1, ctx = {user = "ann"}}
+  t.passes(paid(t):on_request(opened))
+end
+
+function tests.a_message_that_nobody_serves_is_refused_as_such(t)
+  t.refuses(paid(t, {ann = 3}):on_message(sent("ann", {refused = "MODEL_NOT_FOUND"})), "MODEL_NOT_FOUND")
+end
+
+function tests.without_a_ledger_no_message_goes_anywhere(t)
+  local message = sent("ann", 1)
+  message.ledger = "unavailable"
+  t.refuses(paid(t, {ann = 3}):on_message(message), "SERVICE_UNAVAILABLE")
+end
+
 -- When it is known who answers
 
 function tests.the_estimate_of_the_first_is_set_aside(t)

@@ -79,6 +79,21 @@ function tests.a_permission_that_is_no_name_is_found_at_the_start(t)
   end
 end
 
+function tests.each_message_on_a_websocket_is_judged_again(t)
+  local policy = permissions(t)
+  local function sent(caller) return {route = "chat", permission = "services:use", ctx = {roles = caller}} end
+  t.passes(policy:on_message(sent({"user"})))
+  t.refuses(policy:on_message(sent({"editor"})), "FORBIDDEN", {permission = "services:use"})
+  t.refuses(policy:on_message(sent(nil)), "FORBIDDEN")
+  t.fails(policy:on_message{route = "chat", ctx = {roles = {"admin"}}}, "the route 'chat' has no 'permission'")
+  t.passes(permissions(t, {permission = "services:use"}):on_message{ctx = {roles = {"user"}}})
+end
+
+function tests.so_is_the_opening_of_one(t)
+  local policy = permissions(t)
+  t.refuses(policy:on_request{upgrade = true, permission = "services:use", ctx = {roles = {"editor"}}}, "FORBIDDEN")
+end
+
 function tests.it_tells_the_service_nothing(t)
   t.equal(asked(t, {"user"}, "services:use").service_headers, {})
 end

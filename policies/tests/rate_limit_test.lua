@@ -92,6 +92,31 @@ function tests.nobody_can_take_the_place_of_an_address(t)
   t.passes(policy:on_request(from("network 192.0.2.1")))
 end
 
+function tests.on_a_websocket_messages_count_and_its_opening_does_not(t)
+  local policy = limited(t, {limit = "2 per 1m"})
+  for _ = 1, 9 do t.passes(policy:on_request{route = "chat", upgrade = true, ctx = {user = "ann"}}) end
+  for _ = 1, 2 do t.passes(policy:on_message(from("ann"))) end
+  local refused = policy:on_message(from("ann"))
+  t.refuses(refused, "RATE_LIMIT_EXCEEDED")
+  t.equal(refused.retry_after, 60)
+  t.passes(policy:on_message(from("bob")))
+end
+
+function tests.messages_and_requests_count_together(t)
+  local policy = limited(t, {limit = "2 per 1m"})
+  t.passes(policy:on_request(from("ann")))
+  t.passes(policy:on_message(from("ann")))
+  t.refuses(policy:on_request(from("ann")), "RATE_LIMIT_EXCEEDED")
+  t.refuses(policy:on_message(from("ann")), "RATE_LIMIT_EXCEEDED")
+end
+
+function tests.messages_of_nobody_count_by_network(t)
+  local policy = limited(t, {limit = "1 per 1m"})
+  t.passes(policy:on_message(at("2001:db8:1:1::1")))
+  t.refuses(policy:on_message(at("2001:db8:1:1::2")), "RATE_LIMIT_EXCEEDED")
+  t.passes(policy:on_message(at("192.0.2.1")))
+end
+
 function tests.a_steady_rate_with_its_burst(t)
   local policy = limited(t, {rate = "1 per 1s", burst = 3})
   for _ = 1, 3 do t.passes(policy:on_request(from("ann"))) end

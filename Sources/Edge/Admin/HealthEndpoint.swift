@@ -17,13 +17,23 @@ enum HealthEndpoint {
 }
 
 extension ByteWriter {
-  /// The four members of connections that `/health` and `/stats` have. Users and roles belong to WebSockets, of which
-  /// there are none yet.
+  /// The four members of connections that `/health` and `/stats` have. Connections are WebSockets, users and roles
+  /// those of their callers, and what is pending is everything that runs, whatever asked for it.
   mutating func append(connectionsOf facts: BuiltinFacts) {
     append("\"totalConnections\":")
-    append(decimal: UInt64(max(0, facts.counters.sum(.serverConnections))))
-    append(",\"totalUsers\":0,\"totalPendingRequests\":")
+    append(decimal: facts.metrics.openSessions)
+    append(",\"totalUsers\":")
+    append(decimal: UInt64(facts.metrics.users.total))
+    append(",\"totalPendingRequests\":")
     append(decimal: UInt64(max(0, facts.counters.sum(.runningExchanges))))
-    append(",\"connectionsByRole\":{}")
+    append(",\"connectionsByRole\":{")
+    for (index, entry) in facts.metrics.users.byRole.enumerated() {
+      // Names of roles need no escapes.
+      append(index == 0 ? "\"" : ",\"" as StaticString)
+      append(string: entry.role)
+      append("\":")
+      append(decimal: UInt64(entry.count))
+    }
+    append("}")
   }
 }

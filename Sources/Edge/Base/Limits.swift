@@ -103,6 +103,16 @@ enum Limits {
   static let settleMilliseconds: UInt64 = 10_000
   /// How long the end of a stream's connection is awaited once the stream has said that it is over.
   static let streamEndMilliseconds: UInt64 = 1_000
+  /// The longest id that a client on a WebSocket gives a request.
+  static let messageIDBytes = 128
+  /// What a WebSocket keeps of the facts that policies have set when it was opened.
+  static let sessionFactsBytes = 4 << 10
+  /// Control frames that a client may send on a WebSocket in a second.
+  static let controlFramesMax = 100
+  /// How long the client's answer to the end of a WebSocket is awaited.
+  static let closeMilliseconds: UInt64 = 5_000
+  /// WebSockets that are moved to a new generation in one turn of the loop.
+  static let sessionsMovedPerTurn = 256
   /// The longest host name (RFC 1035 section 2.3.4) with a colon and a port.
   static let hostBytesMax = 253 + 6
 

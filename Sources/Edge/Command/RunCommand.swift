@@ -70,12 +70,15 @@ enum RunCommand {
           asks: "client.messages.create(model=\"\(model)\", max_tokens=256, messages=\(messages), stream=True)",
           when: "part.type == \"content_block_delta\""))
     }
+    if let (path, model) = example(.platformV1, snapshot) {
+      lines.append(socketClient("ws" + address.dropFirst("http".count) + path, token, model, messages))
+    }
     return lines.map { "         " + $0 }
   }
 
   /// The path of a dialect's route, and a model to ask there: one of a provider that speaks the dialect, if there is.
   private static func example(_ dialect: DialectName, _ snapshot: Snapshot) -> (path: String, model: String)? {
-    let path = "/v1\(Dialect.path(dialect))"
+    let path = (dialect == .platformV1 ? "" : "/v1") + "\(Dialect.path(dialect))"
     let serves = snapshot.routes.contains { route in
       route.target == .models(dialect) && route.paths.contains { $0.text == path }
     }
@@ -90,6 +93,18 @@ enum RunCommand {
     let module = made.prefix { $0 != "." }
     return ".venv/bin/python -c 'import \(module); client = \(made); "
       + "[print(\(prints), end=\"\", flush=True) for part in \(asks) if \(when)]; print()'"
+  }
+
+  /// A line that prints the chunks of an answer on a WebSocket as they come, then the message that ends it: what it
+  /// cost, or what went wrong. Python takes no `with` behind another statement in a line.
+  private static func socketClient(_ url: String, _ token: String, _ model: String, _ messages: String) -> String {
+    let request =
+      "{\"id\": \"1\", \"type\": \"chat\", \"model\": \"\(model)\", \"messages\": \(messages), \"stream\": True}"
+    return ".venv/bin/python -c 'import json, websockets.sync.client as client; "
+      + "ws = client.connect(\"\(url)\", additional_headers={\"authorization\": \"Bearer \(token)\"}).__enter__(); "
+      + "ws.send(json.dumps(\(request))); "
+      + "any(print(part.get(\"data\", f\"\\n{part}\"), end=\"\", flush=True) or part[\"type\"] != \"chunk\" "
+      + "for part in map(json.loads, ws)); print(); ws.close()'"
   }
 
   /// What a newcomer reads; on standard error, so that standard output is log lines only.

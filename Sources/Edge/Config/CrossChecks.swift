@@ -1,7 +1,7 @@
 // Checks that need more than one key: references, addresses, development mode.
 //
 // Owns: every such rule but those about routes among each other (RouteChecks.swift), about what guards a route
-// (GuardChecks.swift) and about providers and models (ModelChecks.swift).
+// (GuardChecks.swift), about WebSockets (SocketChecks.swift) and about providers and models (ModelChecks.swift).
 // Called by: the loader, after merging and defaults, when every file could be parsed.
 // Never: concludes anything from a value that was wrong or is a placeholder.
 
@@ -21,6 +21,7 @@ struct CrossChecks {
     checks.encryption(RootSection.providers, .provider)
     checks.durability(mode)
     GuardChecks.run(root, into: &checks.diagnoses)
+    SocketChecks.run(root, into: &checks.diagnoses)
     ModelChecks.run(root, dev: dev, into: &checks.diagnoses)
     RouteChecks.run(root, into: &checks.diagnoses)
     // Beside errors, these would mostly be their consequences.

@@ -46,8 +46,9 @@ enum GuardChecks {
     if let price, !others.isEmpty, route.fields.keyPlaces[RouteSection.service.key] == nil {
       let message = "'price' has a meaning on routes with a 'service' only"
       let isForModels = others.contains { $0.key == RouteSection.dialect.key }
-      diagnoses.error(
-        price, isForModels ? message + "; models have their own prices" : message, hint: "remove 'price'")
+      let reason =
+        SocketChecks.hasSockets(route) ? "; each message is charged by its model" : "; models have their own prices"
+      diagnoses.error(price, isForModels ? message + reason : message, hint: "remove 'price'")
       return
     }
     guard let place = price ?? route.fields.keyPlaces[RouteSection.dialect.key], hasNoPolicies(route) else { return }
@@ -58,7 +59,7 @@ enum GuardChecks {
 
   /// Methods on which no model is asked.
   private static func methods(_ route: NamedFields, into diagnoses: inout DiagnosisList) {
-    guard route.fields.keyPlaces[RouteSection.dialect.key] != nil,
+    guard route.fields.keyPlaces[RouteSection.dialect.key] != nil, !SocketChecks.hasSockets(route),
       case .list(let members) = route.fields[RouteSection.methods]?.value
     else { return }
     for member in members where !member.isPlaceholder {

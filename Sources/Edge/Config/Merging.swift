@@ -107,7 +107,8 @@ extension SectionFields {
       var fields = SectionFields(path: path(of: row.key), section: section, place: place)
       fields.fill(&references, into: &diagnoses)
       return Setting(value: .section(fields), origin: .fallback)
-    case .literal(let text):
+    case .literalWith(let key, let value, _) where settings[key]?.value != .text(value): return nil
+    case .literal(let text), .literalWith(_, _, let text):
       return Setting(value: try? row.type.readDefault(text), origin: .fallback)
     case .environment(let name, let suffix, let otherwise):
       guard let value = references.variables.nonEmpty(name) else {

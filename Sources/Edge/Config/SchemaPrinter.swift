@@ -63,7 +63,7 @@ enum SchemaPrinter {
     var text = row.doc
     switch row.fallback {
     case .required, .requiredSince, .absent, .empty: break
-    case .literal(let value): pairs.append(("default", literal(value, of: row.type)))
+    case .literal(let value), .literalWith(_, _, let value): pairs.append(("default", literal(value, of: row.type)))
     case .environment(let name, _, let otherwise):
       text += " The variable \(name) changes the default."
       if let otherwise { pairs.append(("default", literal(otherwise, of: row.type))) }
@@ -135,6 +135,11 @@ enum SchemaPrinter {
     case .basePath: return either([matching("^(/[A-Za-z0-9._~:@+-]+)*$")])
     case .endpoint: return either([matching("^https?://[^/?#@]+$")])
     case .pattern: return either([matching("^/")])
+    case .origin: return either([matching("^[A-Za-z][A-Za-z0-9+.-]*://[^/?#@*]+$")])
+    case .sessionReload:
+      let words = JSONText.object([("enum", .array(SessionReloadText.words.map { .string($0) }))])
+      return either([words, matching("^\(SessionReloadText.drain) +[1-9][0-9]*(ms|s|m|h)$")])
+    case .providerDialect: return self.type(.choice(DialectText.ofProviders))
     case .permission: return either([matching("^[a-z0-9_.*-]+(:[a-z0-9_.*-]+)*$")])
     case .script: return either([matching("\\.lua$")])
     case .tree: return []

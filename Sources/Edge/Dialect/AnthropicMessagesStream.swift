@@ -162,7 +162,7 @@ extension AnthropicMessages {
     if writing.calls > 0, part.index == writing.call || part.name.isEmpty {
       return part.text.isEmpty || write(arguments: part, &writing, to: &writer)
     }
-    if part.name.isEmpty { return part.text.isEmpty || keep(part.text, &writing) }
+    if part.name.isEmpty { return part.text.isEmpty || writing.keep(early: part.text) }
     open(.toolCall, &writing, to: &writer)
     appendCall(part, identity, writing.calls, to: &writer)
     writer.append("{}}}\n\n")
@@ -183,17 +183,7 @@ extension AnthropicMessages {
     }
     // A call that was begun before the last one is closed.
     if writing.calls > 0, part.index < writing.call { return false }
-    return keep(part.text, &writing)
-  }
-
-  /// Keeps arguments until their call has a name.
-  private static func keep(_ text: ModelText, _ writing: inout StreamWriting) -> Bool {
-    guard text.form == .string, text.bytes.count <= writing.early.count - Int(writing.earlyCount) else { return false }
-    for byte in text.content {
-      writing.early[Int(writing.earlyCount)] = byte
-      writing.earlyCount &+= 1
-    }
-    return true
+    return writing.keep(early: part.text)
   }
 
   private static func appendEarly(_ writing: inout StreamWriting, to writer: inout ByteWriter) {

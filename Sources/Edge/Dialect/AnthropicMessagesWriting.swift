@@ -10,6 +10,10 @@ extension AnthropicMessages {
   static func writeRequest(
     _ parts: ModelParts, _ plan: RequestPlan, _ document: JSONDocument, to writer: inout ByteWriter
   ) throws(DialectFault) {
+    if parts.settings.isObject {
+      throw DialectFault(
+        param: "response_format", message: "This model can be asked for text or json_schema only, not for json_object.")
+    }
     writer.append("{\"model\":\"")
     writer.append(plan.model)
     writer.append("\",\"max_tokens\":")

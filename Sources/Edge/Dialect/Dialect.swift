@@ -11,6 +11,7 @@ enum Dialect {
     switch dialect {
     case .openAIChat: OpenAIChat.path
     case .anthropicMessages: AnthropicMessages.path
+    case .platformV1: PlatformV1.path
     }
   }
 
@@ -19,6 +20,7 @@ enum Dialect {
     switch dialect {
     case .openAIChat: OpenAIChat.keyField
     case .anthropicMessages: AnthropicMessages.keyField
+    case .platformV1: PlatformV1.keyField
     }
   }
 
@@ -27,6 +29,7 @@ enum Dialect {
     switch dialect {
     case .openAIChat: nil
     case .anthropicMessages: AnthropicMessages.requestIDField
+    case .platformV1: nil
     }
   }
 
@@ -35,6 +38,7 @@ enum Dialect {
     switch dialect {
     case .openAIChat: nil
     case .anthropicMessages: AnthropicMessages.versionLine
+    case .platformV1: nil
     }
   }
 
@@ -47,6 +51,7 @@ enum Dialect {
     switch dialect {
     case .openAIChat: try OpenAIChat.read(body, count, document)
     case .anthropicMessages: try AnthropicMessages.read(body, count, document)
+    case .platformV1: try PlatformV1.read(body, count, document)
     }
   }
 
@@ -56,6 +61,7 @@ enum Dialect {
     switch dialect {
     case .openAIChat: OpenAIChat.splices(request, upstreamModel: upstreamModel)
     case .anthropicMessages: AnthropicMessages.splices(request, upstreamModel: upstreamModel)
+    case .platformV1: BodySplices()
     }
   }
 
@@ -66,6 +72,7 @@ enum Dialect {
     switch dialect {
     case .openAIChat: OpenAIChat.readEvent(data, document)
     case .anthropicMessages: AnthropicMessages.readEvent(data, document)
+    case .platformV1: ModelEvent(kind: .error)
     }
   }
 
@@ -76,6 +83,7 @@ enum Dialect {
     switch dialect {
     case .openAIChat: OpenAIChat.readAnswer(body, count, document)
     case .anthropicMessages: AnthropicMessages.readAnswer(body, count, document)
+    case .platformV1: ModelEvent(kind: .error)
     }
   }
 
@@ -89,6 +97,7 @@ enum Dialect {
     switch dialect {
     case .openAIChat: try OpenAIChat.readRequest(body, count, document, into: parts)
     case .anthropicMessages: try AnthropicMessages.readRequest(body, count, document, into: parts)
+    case .platformV1: try PlatformV1.readRequest(body, count, document, into: parts)
     }
   }
 
@@ -101,6 +110,7 @@ enum Dialect {
     switch dialect {
     case .openAIChat: try OpenAIChat.writeRequest(parts, plan, document, to: &writer)
     case .anthropicMessages: try AnthropicMessages.writeRequest(parts, plan, document, to: &writer)
+    case .platformV1: throw DialectFault(code: .internalError, message: "No provider speaks this dialect.")
     }
   }
 
@@ -111,6 +121,7 @@ enum Dialect {
     switch dialect {
     case .openAIChat: OpenAIChat.readParts(of: event, document, into: parts)
     case .anthropicMessages: AnthropicMessages.readParts(of: event, document, into: parts)
+    case .platformV1: break
     }
   }
 
@@ -123,6 +134,7 @@ enum Dialect {
     switch dialect {
     case .openAIChat: OpenAIChat.readParts(answer: body, count, document, into: parts)
     case .anthropicMessages: AnthropicMessages.readParts(answer: body, count, document, into: parts)
+    case .platformV1: break
     }
   }
 
@@ -134,6 +146,7 @@ enum Dialect {
     switch dialect {
     case .openAIChat: OpenAIChat.readError(body, count, document)
     case .anthropicMessages: AnthropicMessages.readError(body, count, document)
+    case .platformV1: .none
     }
   }
 
@@ -142,6 +155,7 @@ enum Dialect {
     switch dialect {
     case .openAIChat: false
     case .anthropicMessages: AnthropicMessages.blamesOperator(message)
+    case .platformV1: false
     }
   }
 
@@ -153,6 +167,7 @@ enum Dialect {
     switch dialect {
     case .openAIChat: OpenAIChat.writeEvents(parts, identity, usage, &writing, to: &writer)
     case .anthropicMessages: AnthropicMessages.writeEvents(parts, identity, usage, &writing, to: &writer)
+    case .platformV1: PlatformV1.writeEvents(parts, identity, &writing, to: &writer)
     }
   }
 
@@ -165,6 +180,7 @@ enum Dialect {
     switch dialect {
     case .openAIChat: OpenAIChat.writeAnswer(parts, identity, usage, document, to: &writer)
     case .anthropicMessages: AnthropicMessages.writeAnswer(parts, identity, usage, document, to: &writer)
+    case .platformV1: PlatformV1.writeAnswer(parts, identity, to: &writer)
     }
   }
 
@@ -180,6 +196,9 @@ enum Dialect {
     case .openAIChat: OpenAIChat.appendError(row, message: message, details: details, to: &writer)
     case .anthropicMessages:
       AnthropicMessages.appendError(row, message: message, details: details, requestID: requestID, to: &writer)
+    case .platformV1:
+      PlatformV1.appendError(
+        PlatformError(row: row, message: message, details: details, requestID: requestID), to: &writer)
     }
   }
 
@@ -190,6 +209,11 @@ enum Dialect {
     switch dialect {
     case .openAIChat: OpenAIChat.appendError(fault, to: &writer)
     case .anthropicMessages: AnthropicMessages.appendError(fault, requestID: requestID, to: &writer)
+    case .platformV1:
+      PlatformV1.withText(of: fault) { text in
+        let error = PlatformError(row: fault.code.row, message: text, requestID: requestID)
+        PlatformV1.appendError(error, to: &writer)
+      }
     }
   }
 }

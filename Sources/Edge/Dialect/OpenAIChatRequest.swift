@@ -1,7 +1,7 @@
 // Reads the requests of OpenAI's chat completions: what Edge must know to choose a provider, to hold credits and to
 // edit the body. What would change the price in a way that no price list says is refused; everything else passes.
 //
-// Called by: OpenAIChat's callers.
+// Called by: OpenAIChat's callers, and PlatformV1, whose messages are the same.
 // Never: changes or copies the body.
 
 import Glibc
@@ -146,7 +146,8 @@ extension OpenAIChat {
 
   // MARK: messages
 
-  private static func readMessages(
+  /// Counts what in the messages of a request has a price of its own, and refuses what has none.
+  static func readMessages(
     _ document: JSONDocument, _ value: Int, _ request: inout ModelRequest
   ) throws(DialectFault) {
     guard document.kind(value) == .list, document[value].members > 0 else {

@@ -1,8 +1,23 @@
-// Requests of this dialect in the words of all: read into parts, and written from them.
+// Requests of this dialect in the words of all: read into parts. The platform's own dialect has the same conversations
+// and tools, with keys in camel case beside these; it is read here too.
 //
-// Owns: what of a chat can be asked in another dialect, and how another dialect's request looks here.
-// Called by: the table of dialects.
+// Owns: what of a chat can be asked in another dialect.
+// Called by: the table of dialects, and PlatformV1.
 // Never: changes the body that is read, nor refuses what only tunes an answer.
+
+/// Whose chat is read.
+enum ChatForm {
+  case openAI
+  /// The keys that have two words may be in camel case too, and no provider reads the request as it is.
+  case platform
+
+  func pick(_ openAI: StaticString, _ platform: StaticString) -> StaticString {
+    self == .openAI ? openAI : platform
+  }
+
+  /// The second spelling of a key.
+  func other(_ camelCase: StaticString) -> StaticString? { self == .platform ? camelCase : nil }
+}
 
 extension OpenAIChat {
   private static let ownWords: StaticString =
@@ -18,17 +33,29 @@ extension OpenAIChat {
     defer { document.reset() }
     try document.readRequest(body, count)
     try refuseOwnWords(document)
+    try readConversation(document, .openAI, into: parts)
+    try readWishes(document, .openAI, into: parts)
+  }
+
+  /// The messages of a request.
+  static func readConversation(
+    _ document: JSONDocument, _ form: ChatForm, into parts: ModelParts
+  ) throws(DialectFault) {
     guard let messages = try given(document, "messages", 0, "messages"), document.kind(messages) == .list else {
       throw DialectFault(param: "messages", message: "Send a list of messages.")
     }
     var isBehindTool = false
     for message in document.elements(of: messages) {
-      isBehindTool = try readMessage(document, message, isBehindTool, into: parts)
+      isBehindTool = try readMessage(document, message, form, isBehindTool, into: parts)
     }
-    try readToolList(document, into: parts)
-    try readToolChoice(document, &parts.settings)
-    try readFormat(document, &parts.settings)
-    try readTuning(document, &parts.settings)
+  }
+
+  /// What it says beside them: its tools, and how the answer should be.
+  static func readWishes(_ document: JSONDocument, _ form: ChatForm, into parts: ModelParts) throws(DialectFault) {
+    try readToolList(document, form, into: parts)
+    try readToolChoice(document, form, &parts.settings)
+    try readFormat(document, form, &parts.settings)
+    try readTuning(document, form, &parts.settings)
   }
 
   /// What would change the answer and has no twin in other dialects.
@@ -49,11 +76,16 @@ extension OpenAIChat {
     }
   }
 
-  /// The value of a key that is not null.
-  private static func given(
-    _ document: JSONDocument, _ key: StaticString, _ map: Int, _ param: StaticString
+  /// The value of a key that is not null. Both spellings of a key are the same key.
+  static func given(
+    _ document: JSONDocument, _ key: StaticString, or other: StaticString? = nil, _ map: Int, _ param: StaticString
   ) throws(DialectFault) -> Int? {
-    switch document.value(of: key, in: map) {
+    var found = document.value(of: key, in: map)
+    if let other {
+      let second = document.value(of: other, in: map)
+      if found == .missing { found = second } else if second != .missing { found = .duplicate }
+    }
+    switch found {
     case .missing: return nil
     case .duplicate: throw DialectFault(param: param, message: "A key stands here twice; send it once.")
     case .found(let value): return document.kind(value) == .null ? nil : value
@@ -61,10 +93,10 @@ extension OpenAIChat {
   }
 
   /// The same for a string.
-  private static func string(
-    _ document: JSONDocument, _ key: StaticString, _ map: Int, _ param: StaticString
+  static func string(
+    _ document: JSONDocument, _ key: StaticString, or other: StaticString? = nil, _ map: Int, _ param: StaticString
   ) throws(DialectFault) -> ModelText {
-    guard let value = try given(document, key, map, param) else { return .none }
+    guard let value = try given(document, key, or: other, map, param) else { return .none }
     guard document.kind(value) == .string else {
       throw DialectFault(param: param, message: "What must be a string here is none.")
     }
@@ -75,12 +107,12 @@ extension OpenAIChat {
 
   /// Whether it was one with what a tool has given: such messages that follow each other are one turn.
   private static func readMessage(
-    _ document: JSONDocument, _ message: Int, _ isBehindTool: Bool, into parts: ModelParts
+    _ document: JSONDocument, _ message: Int, _ form: ChatForm, _ isBehindTool: Bool, into parts: ModelParts
   ) throws(DialectFault) -> Bool {
     let role = try string(document, "role", message, "messages")
     let content = try given(document, "content", message, "messages")
     if role.says("system") || role.says("developer") {
-      try readContent(document, content, as: .instruction, into: parts)
+      try readContent(document, content, form, as: .instruction, into: parts)
       return isBehindTool
     }
     if role.says("user") {
@@ -88,13 +120,13 @@ extension OpenAIChat {
         throw DialectFault(param: "messages", message: "A message of the user has no content.")
       }
       parts.add(ModelPart(.user))
-      try readContent(document, content, as: .text, into: parts)
+      try readContent(document, content, form, as: .text, into: parts)
       return false
     }
     if role.says("assistant") {
       parts.add(ModelPart(.assistant))
-      try readContent(document, content, as: .text, into: parts)
-      try readModelTurn(document, message, into: parts)
+      try readContent(document, content, form, as: .text, into: parts)
+      try readModelTurn(document, message, form, into: parts)
       return false
     }
     guard role.says("tool") else {
@@ -103,31 +135,45 @@ extension OpenAIChat {
     }
     if !isBehindTool { parts.add(ModelPart(.user)) }
     var result = ModelPart(.toolResult)
-    result.id = try string(document, "tool_call_id", message, "messages")
+    result.id = try string(document, "tool_call_id", or: form.other("toolCallId"), message, "messages")
     if result.id.isEmpty {
-      throw DialectFault(param: "messages", message: "A message of a tool has no tool_call_id.")
+      throw DialectFault(
+        param: "messages",
+        message: form.pick("A message of a tool has no tool_call_id.", "A message of a tool has no toolCallId."))
     }
     parts.add(result)
-    try readContent(document, content, as: .text, into: parts)
+    try readContent(document, content, form, as: .text, into: parts)
     parts.add(ModelPart(.toolResultEnd))
     return true
   }
 
   /// What the model has said beside its content.
   private static func readModelTurn(
-    _ document: JSONDocument, _ message: Int, into parts: ModelParts
+    _ document: JSONDocument, _ message: Int, _ form: ChatForm, into parts: ModelParts
   ) throws(DialectFault) {
     let refusal = try string(document, "refusal", message, "messages")
     if !refusal.isEmpty { parts.add(ModelPart(.refusal, text: refusal)) }
     if try given(document, "function_call", message, "messages") != nil {
-      throw DialectFault(param: "messages", message: "Only tools can be asked of this model; send tool_calls instead.")
+      throw DialectFault(
+        param: "messages",
+        message: form.pick(
+          "Only tools can be asked of this model; send tool_calls instead.",
+          "Only tools can be called; send toolCalls instead of function_call."))
     }
     if try given(document, "audio", message, "messages") != nil {
-      throw DialectFault(param: "messages", message: "Audio can only be sent to a provider that speaks openai-chat.")
+      throw DialectFault(
+        param: "messages",
+        message: form.pick(
+          "Audio can only be sent to a provider that speaks openai-chat.", "Audio cannot be sent here; leave it out."))
     }
-    guard let calls = try given(document, "tool_calls", message, "messages") else { return }
+    guard let calls = try given(document, "tool_calls", or: form.other("toolCalls"), message, "messages") else {
+      return
+    }
     guard document.kind(calls) == .list else {
-      throw DialectFault(param: "messages", message: "The tool_calls of a message must be a list.")
+      throw DialectFault(
+        param: "messages",
+        message: form.pick(
+          "The tool_calls of a message must be a list.", "The toolCalls of a message must be a list."))
     }
     var index: Int32 = 0
     for call in document.elements(of: calls) {
@@ -136,7 +182,9 @@ extension OpenAIChat {
       else {
         throw DialectFault(
           param: "messages",
-          message: "Calls of other tools than functions can only be sent to a provider that speaks openai-chat.")
+          message: form.pick(
+            "Calls of other tools than functions can only be sent to a provider that speaks openai-chat.",
+            "A call of a tool must be of the type function."))
       }
       var part = ModelPart(.toolCall, text: try string(document, "arguments", function, "messages"))
       part.id = try string(document, "id", call, "messages")
@@ -152,7 +200,7 @@ extension OpenAIChat {
 
   /// A content that is one text, or a list of texts, pictures and files. Instructions are texts only.
   private static func readContent(
-    _ document: JSONDocument, _ content: Int?, as kind: ModelPart.Kind, into parts: ModelParts
+    _ document: JSONDocument, _ content: Int?, _ form: ChatForm, as kind: ModelPart.Kind, into parts: ModelParts
   ) throws(DialectFault) {
     guard let content else { return }
     switch document.kind(content) {
@@ -174,7 +222,10 @@ extension OpenAIChat {
           parts.add(try file(document, element))
         } else {
           throw DialectFault(
-            param: "messages", message: "A part of this type can only be sent to a provider that speaks openai-chat.")
+            param: "messages",
+            message: form.pick(
+              "A part of this type can only be sent to a provider that speaks openai-chat.",
+              "A part of a content must be of the type text, image_url, file or refusal."))
         }
       }
     default:
@@ -188,6 +239,7 @@ extension OpenAIChat {
       part.text =
         document.kind(place) == .string
         ? document.modelText(place) : try string(document, "url", place, "messages")
+      if document.kind(place) == .map { part.more = try string(document, "detail", place, "messages") }
     }
     if let split = part.text.dataURL {
       (part.mediaType, part.text) = split
@@ -215,7 +267,9 @@ extension OpenAIChat {
 
   // MARK: tools and settings
 
-  private static func readToolList(_ document: JSONDocument, into parts: ModelParts) throws(DialectFault) {
+  private static func readToolList(
+    _ document: JSONDocument, _ form: ChatForm, into parts: ModelParts
+  ) throws(DialectFault) {
     guard let tools = try given(document, "tools", 0, "tools") else { return }
     for tool in document.elements(of: tools) {
       guard try string(document, "type", tool, "tools").says("function"),
@@ -223,7 +277,9 @@ extension OpenAIChat {
       else {
         throw DialectFault(
           param: "tools",
-          message: "Other tools than functions can only be sent to a provider that speaks openai-chat.")
+          message: form.pick(
+            "Other tools than functions can only be sent to a provider that speaks openai-chat.",
+            "A tool must be of the type function."))
       }
       var part = ModelPart(.tool, text: try string(document, "description", function, "tools"))
       part.name = try string(document, "name", function, "tools")
@@ -240,51 +296,70 @@ extension OpenAIChat {
   }
 
   private static func readToolChoice(
-    _ document: JSONDocument, _ settings: inout ModelSettings
+    _ document: JSONDocument, _ form: ChatForm, _ settings: inout ModelSettings
   ) throws(DialectFault) {
-    if let parallel = try given(document, "parallel_tool_calls", 0, "parallel_tool_calls") {
+    let serial = form.pick("parallel_tool_calls", "parallelToolCalls")
+    if let parallel = try given(document, "parallel_tool_calls", or: form.other("parallelToolCalls"), 0, serial) {
       settings.isSerial = document.kind(parallel) == .false
     }
-    guard let choice = try given(document, "tool_choice", 0, "tool_choice") else { return }
+    let param = form.pick("tool_choice", "toolChoice")
+    guard let choice = try given(document, "tool_choice", or: form.other("toolChoice"), 0, param) else { return }
     if document.isString(choice, "auto") {
       settings.toolChoice = .auto
     } else if document.isString(choice, "none") {
       settings.toolChoice = .none
     } else if document.isString(choice, "required") {
       settings.toolChoice = .required
-    } else if try string(document, "type", choice, "tool_choice").says("function"),
-      let function = try given(document, "function", choice, "tool_choice")
+    } else if try string(document, "type", choice, param).says("function"),
+      let function = try given(document, "function", choice, param)
     {
       settings.toolChoice = .named
-      settings.toolName = try string(document, "name", function, "tool_choice")
+      settings.toolName = try string(document, "name", function, param)
     }
     if settings.toolChoice == .unsaid || settings.toolChoice == .named && settings.toolName.isEmpty {
       throw DialectFault(
-        param: "tool_choice", message: "This must be auto, none, required or a function; others know openai-chat only.")
+        param: param,
+        message: form.pick(
+          "This must be auto, none, required or a function; others know openai-chat only.",
+          "This must be auto, none, required or a function."))
     }
   }
 
-  private static func readFormat(_ document: JSONDocument, _ settings: inout ModelSettings) throws(DialectFault) {
-    guard let format = try given(document, "response_format", 0, "response_format") else { return }
-    let type = try string(document, "type", format, "response_format")
-    if type.says("text") { return }
-    guard type.says("json_schema") else {
-      throw DialectFault(param: "response_format", message: "This model can be asked for text or json_schema only.")
+  private static func readFormat(
+    _ document: JSONDocument, _ form: ChatForm, _ settings: inout ModelSettings
+  ) throws(DialectFault) {
+    let param = form.pick("response_format", "responseFormat")
+    guard let format = try given(document, "response_format", or: form.other("responseFormat"), 0, param) else {
+      return
     }
-    guard let whole = try given(document, "json_schema", format, "response_format"),
-      let schema = try given(document, "schema", whole, "response_format"), document.kind(schema) == .map
+    let type = try string(document, "type", format, param)
+    if type.says("text") { return }
+    if type.says("json_object") {
+      settings.isObject = true
+      return
+    }
+    guard type.says("json_schema") else {
+      throw DialectFault(param: param, message: "This must be of the type text, json_object or json_schema.")
+    }
+    guard let whole = try given(document, "json_schema", or: form.other("jsonSchema"), format, param),
+      let schema = try given(document, "schema", whole, param), document.kind(schema) == .map
     else {
-      throw DialectFault(param: "response_format", message: "The json_schema must hold a schema, which is an object.")
+      throw DialectFault(param: param, message: "The json_schema must hold a schema, which is an object.")
     }
     settings.schema = document.modelText(schema)
-    settings.schemaName = try string(document, "name", whole, "response_format")
+    settings.schemaName = try string(document, "name", whole, param)
+    settings.isStrict = try given(document, "strict", whole, param).map { document.kind($0) == .true } ?? false
   }
 
-  private static func readTuning(_ document: JSONDocument, _ settings: inout ModelSettings) throws(DialectFault) {
-    settings.temperature = try number(document, "temperature")
-    settings.topP = try number(document, "top_p")
+  private static func readTuning(
+    _ document: JSONDocument, _ form: ChatForm, _ settings: inout ModelSettings
+  ) throws(DialectFault) {
+    settings.temperature = try number(document, "temperature", "temperature")
+    settings.topP = try number(document, "top_p", or: form.other("topP"), form.pick("top_p", "topP"))
     settings.user = try string(document, "user", 0, "user")
-    let effort = try string(document, "reasoning_effort", 0, "reasoning_effort")
+    let effort = try string(
+      document, "reasoning_effort", or: form.other("reasoningEffort"), 0,
+      form.pick("reasoning_effort", "reasoningEffort"))
     if efforts.contains(where: { effort.says($0) }) { settings.effort = effort }
     guard let stop = try given(document, "stop", 0, "stop") else { return }
     if document.kind(stop) != .string {
@@ -297,9 +372,11 @@ extension OpenAIChat {
     settings.stop = document.modelText(stop)
   }
 
-  private static func number(_ document: JSONDocument, _ key: StaticString) throws(DialectFault) -> ModelText {
-    guard let value = try given(document, key, 0, key) else { return .none }
-    guard document.kind(value) == .number else { throw DialectFault(param: key, message: "This must be a number.") }
+  private static func number(
+    _ document: JSONDocument, _ key: StaticString, or other: StaticString? = nil, _ param: StaticString
+  ) throws(DialectFault) -> ModelText {
+    guard let value = try given(document, key, or: other, 0, param) else { return .none }
+    guard document.kind(value) == .number else { throw DialectFault(param: param, message: "This must be a number.") }
     return document.modelText(value)
   }
 }

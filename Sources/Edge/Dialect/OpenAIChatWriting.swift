@@ -49,11 +49,13 @@ extension OpenAIChat {
     } else {
       append("stop", settings.stop, to: &writer)
     }
+    if settings.isObject { writer.append(",\"response_format\":{\"type\":\"json_object\"}") }
     if !settings.schema.isNone {
       writer.append(",\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{\"name\":")
       // A format must have a name here.
       writer.append(string: settings.schemaName.isEmpty ? ModelText(literal: "answer") : settings.schemaName)
-      writer.append(",\"strict\":true,\"schema\":")
+      if settings.isStrict { writer.append(",\"strict\":true") }
+      writer.append(",\"schema\":")
       writer.append(value: settings.schema)
       writer.append("}}")
     }
@@ -218,6 +220,10 @@ private struct RequestText {
         writer.append(string: part.text)
       } else {
         writer.append(dataURL: part.text, mediaType: part.mediaType)
+      }
+      if !part.more.isEmpty {
+        writer.append(",\"detail\":")
+        writer.append(string: part.more)
       }
       writer.append("}}")
     case .file:

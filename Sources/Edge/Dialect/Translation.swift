@@ -21,6 +21,8 @@ struct AnswerIdentity: BitwiseCopyable {
   var model = StaticBytes.empty
   /// Seconds since 1970.
   var created: UInt64 = 0
+  /// What the client calls its request, where it does; it needs no escapes.
+  var message = StaticBytes.empty
   /// The client wants to be told the usage of a stream.
   var asksUsage = false
 }
@@ -39,6 +41,8 @@ struct StreamWriting: BitwiseCopyable, Equatable {
   /// How many calls of tools have begun, and the number of the last in the provider's words.
   var calls: Int32 = 0
   var call: Int32 = -1
+  /// A hash of that call's id.
+  var callID: UInt64 = 0
   /// Why the model has stopped; it is told with the usage.
   var reason: FinishReason?
   var toldFinish = false
@@ -48,9 +52,20 @@ struct StreamWriting: BitwiseCopyable, Equatable {
   var early: InlineArray<256, UInt8> = .init(repeating: 0)
   var earlyCount: Int32 = 0
 
+  /// Keeps arguments until their call has a name; false when there is no more room for them.
+  mutating func keep(early text: ModelText) -> Bool {
+    guard text.form == .string, text.bytes.count <= early.count - Int(earlyCount) else { return false }
+    for byte in text.content {
+      early[Int(earlyCount)] = byte
+      earlyCount &+= 1
+    }
+    return true
+  }
+
   static func == (left: StreamWriting, right: StreamWriting) -> Bool {
     left.hasStarted == right.hasStarted && left.block == right.block && left.blocks == right.blocks
-      && left.calls == right.calls && left.call == right.call && left.reason == right.reason
+      && left.calls == right.calls && left.call == right.call && left.callID == right.callID
+      && left.reason == right.reason
       && left.toldFinish == right.toldFinish && left.toldUsage == right.toldUsage && left.toldEnd == right.toldEnd
       && left.earlyCount == right.earlyCount
       && (0..<Int(left.earlyCount)).allSatisfy { left.early[$0] == right.early[$0] }

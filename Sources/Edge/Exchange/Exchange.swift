@@ -7,8 +7,12 @@ struct Exchange: SlabSlot {
   var nextFree: Int32
   var machine: ExchangeMachine
   var origin: ExchangeOrigin
-  /// The client's connection; of a fetch the slot that holds its deadline.
+  /// The client's connection; of a fetch, or of a message on a WebSocket, the slot that holds its deadline.
   var server: Int32
+  /// The WebSocket that it opens, or on which it is a message; -1: none.
+  var session: Int32
+  /// It opens a WebSocket, if nobody objects.
+  var upgrades: Bool
   /// The connection to the service, or -1.
   var client: Int32
   /// The place of the generation that it began on and ends on.
@@ -59,7 +63,8 @@ struct Exchange: SlabSlot {
   var answer: Buffer
   var answerHeadCount: Int32
   var answerBytesMax: Int32
-  /// The exchange that it is part of, and the list of those that are part of this one; -1: none.
+  /// The exchange that it is part of, the list of those that are part of this one, and its neighbours in the list of
+  /// its parent or of its WebSocket; -1: none.
   var parent: Int32
   var firstChild: Int32
   var nextSibling: Int32
@@ -87,6 +92,8 @@ struct Exchange: SlabSlot {
   var contentSent: Int
   /// It goes out behind the head, and not in one piece with it.
   var contentFollows: Bool
+  /// Messages: where in the content its `type` stands.
+  var messageType: BodyRange
   /// The content is being read while the exchange is suspended.
   var collects: Bool
   /// Somebody has asked for the content: it is taken out of what comes.

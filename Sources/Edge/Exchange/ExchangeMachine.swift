@@ -12,6 +12,7 @@
 //      ▼                                            deciding ⇄ suspended: a policy waits, or the body is awaited
 //    ended                                          awaiting, responding ─▶ settling ─▶ flushing: the end of an answer
 //              that was charged waits for the ledger
+//              connecting … responding ─▶ settling: an answer on a WebSocket breaks off, or its client cancels it
 //              connecting, requesting, awaiting ─▶ deciding: a provider has failed, another one may be asked
 //              (from every state: the client goes, somebody stops it; wentStale leads from requesting and awaiting back
 //              to connecting)
@@ -185,12 +186,22 @@ struct ExchangeMachine: BitwiseCopyable, Equatable {
     }
   }
 
-  /// The ledger has it; the driver sends the end of the answer.
-  mutating func settled() -> ExchangeActions {
+  /// The answer ends before it is whole, and the client can be told so: what came of it is settled first.
+  mutating func brokenOff(_ cause: EndCause) -> ExchangeActions {
+    switch state {
+    case .connecting, .requesting, .awaiting, .duplex, .responding:
+      state = .settling
+      return ExchangeActions(.closeUpstream, cause: cause)
+    case .deciding, .suspended, .settling, .flushing, .ended: return bug(#function)
+    }
+  }
+
+  /// The ledger has it; the driver sends the end of the answer, or says why it has none.
+  mutating func settled(_ cause: EndCause = .completed) -> ExchangeActions {
     switch state {
     case .settling:
       state = .flushing
-      return ExchangeActions(cause: .completed)
+      return ExchangeActions(cause: cause)
     case .deciding, .suspended, .connecting, .requesting, .awaiting, .duplex, .responding, .flushing, .ended:
       return bug(#function)
     }
@@ -262,6 +273,19 @@ struct ExchangeMachine: BitwiseCopyable, Equatable {
       state = .connecting
       return ExchangeActions(.closeUpstream, .dial)
     case .deciding, .suspended, .connecting, .duplex, .responding, .settling, .flushing, .ended: return bug(#function)
+    }
+  }
+
+  /// The client wants no answer any more, but to be told that it gets none.
+  mutating func cancelled() -> ExchangeActions {
+    switch state {
+    case .suspended:
+      state = .flushing
+      return ExchangeActions(.reply, error: .cancelled, cause: .cancelled)
+    case .connecting, .requesting, .awaiting, .duplex, .responding: return brokenOff(.cancelled)
+    // The answer is there.
+    case .settling, .flushing: return .nothing
+    case .deciding, .ended: return bug(#function)
     }
   }
 

@@ -69,6 +69,8 @@ struct MeteredStream: BitwiseCopyable, Equatable {
   /// The last event was taken out.
   private var wasStripped = false
   private var writing = StreamWriting()
+  /// Why the model has stopped, of a stream that is told in another dialect that keeps it for the end.
+  var finishReason: FinishReason? { writing.reason }
 
   // MARK: In the dialect of the provider
 
@@ -119,13 +121,15 @@ struct MeteredStream: BitwiseCopyable, Equatable {
   // MARK: In another dialect
 
   /// The same for a client of another dialect: what the events say is written for it. An event whose writing does not
-  /// fit is left over. At the end of an answer that is complete but for its last event, that event is written too.
+  /// fit is left over. At the end of an answer that is complete but for its last event, that event is written too. What
+  /// of the events that were said is needed at the end stands in `parts.kept`, and in nothing else.
   mutating func translate(
     _ bytes: UnsafePointer<UInt8>, _ count: Int, from: DialectName, to: DialectName, identity: AnswerIdentity,
     isLast: Bool, now: UInt64, _ document: JSONDocument, _ parts: ModelParts, to writer: inout ByteWriter
   ) -> MeteredPiece {
     var piece = MeteredPiece()
     var place = 0
+    parts.cutKept(to: 0)
     while true {
       let before = self
       guard let event = nextEvent(bytes, place, count, isLast: isLast) else { break }
@@ -203,10 +207,12 @@ struct MeteredStream: BitwiseCopyable, Equatable {
     _ writer: inout ByteWriter
   ) -> Outcome {
     let start = writer.count
+    let keptStart = parts.kept.count
     let isSaid = parts.parts.isEmpty || Dialect.writeEvents(to, parts, identity, usage, &writing, to: &writer)
     if writer.overflowed || !isSaid {
       let outcome = writer.overflowed ? Outcome.full : .unsayable
       writer.rewind(to: start)
+      parts.cutKept(to: keptStart)
       return outcome
     }
     place(writer.count - start, &piece)

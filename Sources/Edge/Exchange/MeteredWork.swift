@@ -106,10 +106,22 @@ struct MeteredWork: BitwiseCopyable {
   /// The provider has said all; of a stream, that it is over.
   var isWhole = false
 
+  // MARK: On a WebSocket
+
+  /// Calls of tools in a stream, for the end of the answer.
+  var calls = Body.none
+  /// Why the model has stopped, of an answer that was told as a whole.
+  var reason: FinishReason?
+  /// What the client is told in the place of the answer's end.
+  var brokenOff: ErrorCode?
+  /// Another answer is on its way in pieces; the end of this one waits for its turn.
+  var awaitsTurn = false
+
   /// Gives all memory back.
   mutating func giveBack(_ pool: inout BufferPool, _ budget: BodyBudget) {
     body.giveBack(&pool, budget)
     answer.giveBack(&pool, budget)
     waiting.giveBack(&pool, budget)
+    calls.giveBack(&pool, budget)
   }
 }

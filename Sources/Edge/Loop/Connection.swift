@@ -10,6 +10,8 @@ enum ConnectionRole: UInt8 {
   case serverHead
   /// Accepted: an exchange is running on it.
   case serverExchange
+  /// Accepted: a WebSocket.
+  case serverSession
   /// Accepted: all was written, the client's remaining bytes are read and dropped.
   case serverLingering
   /// Opened by Edge: not connected yet.
@@ -22,12 +24,15 @@ enum ConnectionRole: UInt8 {
   case clientIdle
   /// No socket: stands where the client's connection would, for an exchange that no client asked for.
   case fetchDeadline
+  /// No socket: the same for a message on a WebSocket.
+  case messageDeadline
 
   /// A client's connection, accepted by Edge.
   var isServer: Bool {
     switch self {
-    case .serverIdle, .serverHead, .serverExchange, .serverLingering: true
-    case .free, .clientConnecting, .clientHandshaking, .clientExchange, .clientIdle, .fetchDeadline: false
+    case .serverIdle, .serverHead, .serverExchange, .serverSession, .serverLingering: true
+    case .free, .clientConnecting, .clientHandshaking, .clientExchange, .clientIdle, .fetchDeadline, .messageDeadline:
+      false
     }
   }
 }
@@ -54,6 +59,8 @@ struct Connection: SlabSlot {
   var listener: UInt8
   /// The exchange that runs on it, or -1.
   var exchange: Int32
+  /// The WebSocket that it is, or -1.
+  var session: Int32
   /// Client connections: the endpoint it leads to, by its stable place.
   var endpoint: Int32
   /// Neighbours in the endpoint's list of idle connections.

@@ -12,6 +12,7 @@ enum HostTable {
     HostObject(name: "req.headers", fields: [], index: RequestAPI.header, assign: RequestAPI.setHeader),
     HostObject(name: "req.params", fields: [], index: RequestAPI.parameter, assign: nil),
     HostObject(name: "req.args", fields: [], index: RequestAPI.argument, assign: nil),
+    HostObject(name: "msg", fields: MessageAPI.fields, index: nil, assign: nil),
   ]
 
   static let classes: [HostClass] = [

@@ -75,7 +75,8 @@ enum PolicyCheck {
         ? (RouteSection.handler, "a handler's script returns a table with 'handle'")
         : (
           RouteSection.policies,
-          "a policy's script returns a table with 'on_request', 'on_select', 'on_retry' or 'on_log'"
+          "a policy's script returns a table with 'on_request', 'on_select', 'on_retry' or 'on_log', on a route of "
+            + "WebSockets also 'on_message'"
         )
       let message =
         isHandler ? "the policy '\(name)' cannot answer" : "the policy '\(name)' has nothing to say to a request"

@@ -138,14 +138,16 @@ final class PolicyMachine {
     return outcome == .done ? [] : [.script(policy: policy, lua.error)]
   }
 
-  /// What a route may ask of its policies; one of them must be there.
-  private static let ofPolicies: [PolicyPhase] = [.onRequest, .onSelect, .onRetry, .onLog]
+  /// What a route may ask of its policies; one of them must be there. Messages come on WebSockets only.
+  private static func phases(of route: Route) -> [PolicyPhase] {
+    [.onRequest, .onSelect, .onRetry, .onLog] + (route.socket == nil ? [] : [.onMessage])
+  }
 
   /// Every policy of a route must have the phase that it is there for.
   private func missing(_ route: Int, _ row: Route, _ broken: Set<Int>) -> [PolicyFault] {
     var faults: [PolicyFault] = []
     for policy in row.policies where !broken.contains(policy) {
-      if PolicyMachine.ofPolicies.contains(where: { has($0, policy: policy) }) { continue }
+      if PolicyMachine.phases(of: row).contains(where: { has($0, policy: policy) }) { continue }
       faults.append(.missingPhase(policy: policy, route: route, isHandler: false))
     }
     guard case .handler(let policy) = row.target, !broken.contains(policy) else { return faults }
@@ -179,6 +181,7 @@ final class PolicyMachine {
     case .onSelect: outcome = lua.start(&call, at: host.layOutCandidates(then: .context), count: 2)
     case .onRetry: outcome = lua.start(&call, at: host.layOutAttempt(then: .context), count: 2)
     case .onLog: outcome = lua.start(&call, .context, .nothing)
+    case .onMessage: outcome = lua.start(&call, .object(HostObject.message), .context)
     default: outcome = lua.start(&call, .object(HostObject.request), .context)
     }
     return settle(outcome, &call, phase, policy, &coroutine)
@@ -272,7 +275,7 @@ final class PolicyMachine {
       if let complaint { return failed(phase, policy, "\(complaint)") }
       if phase == .handle { return failed(phase, policy, "handle returned without an answer; call edge.reply") }
       if isNothing || phase == .onSelect { return .passed }
-      let calls = phase == .onRetry ? "edge.refuse" : "edge.refuse or edge.reply"
+      let calls = phase == .onRetry || phase == .onMessage ? "edge.refuse" : "edge.refuse or edge.reply"
       return failed(phase, policy, "\(phase.rawValue) returned a value; return nothing, or call \(calls)")
     }
   }
@@ -282,6 +285,51 @@ final class PolicyMachine {
   /// Who the policies say is calling: `ctx.user`.
   func user(_ context: Int32) -> UnsafeBufferPointer<UInt8>? {
     context < 0 ? nil : lua.contextString(context, "user")
+  }
+
+  /// What of the context a WebSocket keeps for its messages, in the form of `SessionFacts`: strings, numbers, booleans
+  /// and lists of them. Valid until the machine runs again; nil: more than `Limits.sessionFactsBytes`, which the log
+  /// has been told.
+  func facts(_ context: Int32) -> UnsafeBufferPointer<UInt8>? {
+    if context < 0 { return UnsafeBufferPointer(start: nil, count: 0) }
+    let room = UnsafeMutableBufferPointer(rebasing: host.flat[..<SessionFacts.valuesMax])
+    if let count = lua.contextFlat(context, into: room), let start = room.baseAddress {
+      var fits = false
+      let values = FlatValues(values: UnsafePointer(start), count: count)
+      let text = host.text.write { fits = SessionFacts.write(values, to: &$0) }
+      if fits { return text }
+    }
+    _ = failed(.onRequest, nil, "what ctx holds for the messages of a WebSocket passes 4 KiB")
+    return nil
+  }
+
+  /// A context that begins with such facts; -1: no memory.
+  func makeContext(_ facts: UnsafeBufferPointer<UInt8>) -> Int32 {
+    guard let context = lua.makeContext() else { return -1 }
+    if facts.isEmpty { return context }
+    if SessionFacts.read(facts, into: host.flat) != nil, let start = host.flat.baseAddress,
+      lua.fillContext(context, at: start)
+    {
+      return context
+    }
+    lua.endContext(context)
+    return -1
+  }
+
+  /// Until when the caller's credential is good, in seconds since 1970, as the policies say: `ctx.expires`; nil: for
+  /// ever. What is no number has passed: whoever wrote it did not mean for ever.
+  func expires(_ context: Int32) -> Int64? {
+    if context < 0 { return nil }
+    guard let value = lua.contextValue(context, "expires") else { return 0 }
+    if value.luaKind == .nothing { return nil }
+    guard let seconds = value.anyNumber, !seconds.isNaN else { return 0 }
+    return Int64(max(0, min(seconds, 1e18)))
+  }
+
+  /// The first of the roles that the policies say the caller has: `ctx.roles`, a list or one name; nil: none.
+  func role(_ context: Int32) -> UnsafeBufferPointer<UInt8>? {
+    if context < 0 { return nil }
+    return lua.contextValue(context, "roles")?.bytes ?? lua.contextValue(context, "roles", member: 1)?.bytes
   }
 
   /// Tells `on_log` how the exchange ended.
@@ -309,7 +357,7 @@ final class PolicyMachine {
 
   /// Says in the log what went wrong: the client is told nothing but that something did.
   private func failed(
-    _ phase: PolicyPhase, _ policy: Int, _ message: String, traceback: String = ""
+    _ phase: PolicyPhase, _ policy: Int?, _ message: String, traceback: String = ""
   ) -> PolicyOutcome {
     failure = message
     let second = host.wallNanoseconds / 1_000_000_000
@@ -319,10 +367,9 @@ final class PolicyMachine {
     }
     errorLines += 1
     if errorLines > PolicyMachine.errorLinesMax { return .failed }
-    var fields: [(StaticString, LogValue)] = [
-      ("requestId", .bytes(host.requestID)), ("policy", .bytes(names[policy])), ("phase", .text(phase.rawValue)),
-      ("message", .text(message)),
-    ]
+    var fields: [(StaticString, LogValue)] = [("requestId", .bytes(host.requestID))]
+    if let policy { fields.append(("policy", .bytes(names[policy]))) }
+    fields += [("phase", .text(phase.rawValue)), ("message", .text(message))]
     if !traceback.isEmpty { fields.append(("traceback", .text(traceback))) }
     host.tools.log?.line(.error, "policy_error", fields)
     return .failed
@@ -335,10 +382,11 @@ extension PolicyPhase {
     switch self {
     case .start: 0
     case .onRequest: 1
-    case .onSelect: 2
-    case .onRetry: 3
-    case .handle: 4
-    case .onLog: 5
+    case .onMessage: 2
+    case .onSelect: 3
+    case .onRetry: 4
+    case .handle: 5
+    case .onLog: 6
     }
   }
 }

@@ -10,7 +10,7 @@ extension ByteWriter {
     append(jsonEscaped: text + RecordText.requestIDOffset, Int(record.requestIDCount))
     append("\",\"worker\":")
     append(decimal: UInt64(record.worker))
-    if record.origin != .client { append(originOf: record) }
+    if record.origin != .client { append(originOf: record, text) }
     append(key: "listener", record.listener)
     append(",\"client\":\"")
     append(host: record.client)
@@ -46,13 +46,20 @@ extension ByteWriter {
     append("}\n")
   }
 
-  /// Exchanges that no client asked for say what did; a child names the exchange that it is part of.
-  private mutating func append(originOf record: ExchangeRecord) {
+  /// Exchanges that are no requests of HTTP clients say what they began with: a message says what the client calls it,
+  /// a child which exchange it is part of.
+  private mutating func append(originOf record: ExchangeRecord, _ text: UnsafePointer<UInt8>) {
     append(key: "origin", StaticBytes(record.origin.name))
-    guard record.origin == .child else { return }
-    append(",\"parent\":\"")
-    append(record.parent)
-    append(byte: 0x22)
+    switch record.origin {
+    case .message:
+      append(
+        key: "messageId", StaticBytes(start: text + RecordText.messageOffset, count: Int(record.messageCount)))
+    case .child:
+      append(",\"parent\":\"")
+      append(record.parent)
+      append(byte: 0x22)
+    case .client, .background: break
+    }
   }
 
   /// What was bought. Parts that never came to be are empty or 0, so that such lines have the same keys; only a

@@ -38,6 +38,8 @@ struct ExchangeRecord: BitwiseCopyable {
   var methodCount: UInt16 = 0
   /// Who was calling, as the policies say.
   var principalCount: UInt16 = 0
+  /// What the client on a WebSocket calls its request.
+  var messageCount: UInt16 = 0
   /// The policy that refused, or failed.
   var policy = StaticBytes.empty
   /// It has a price; what follows is about that, and told only then.
@@ -63,20 +65,21 @@ struct ExchangeRecord: BitwiseCopyable {
   var firstByte: UInt64 = 0
 }
 
-/// The text of a record: five areas of fixed size.
+/// The text of a record: six areas of fixed size.
 enum RecordText {
   static let pathOffset = 0
   static let hostOffset = Limits.recordPathBytes
   static let requestIDOffset = hostOffset + Limits.recordHostBytes
   static let methodOffset = requestIDOffset + Limits.requestIDBytes
   static let principalOffset = methodOffset + Limits.methodBytesMax
-  static let bytes = principalOffset + Limits.recordPrincipalBytes
+  static let messageOffset = principalOffset + Limits.recordPrincipalBytes
+  static let bytes = messageOffset + Limits.messageIDBytes
 }
 
 /// A cell of the log ring.
 struct LogCell: BitwiseCopyable {
   var record = ExchangeRecord()
-  var text: InlineArray<704, UInt8> = .init(repeating: 0)
+  var text: InlineArray<832, UInt8> = .init(repeating: 0)
 
   static let textOffset = MemoryLayout<LogCell>.offset(of: \LogCell.text) ?? MemoryLayout<ExchangeRecord>.stride
 }

@@ -118,6 +118,16 @@ enum MetricTable {
       "edge_connections_refused_total", .counter, "Connections closed at once because all places were in use.",
       from: .counter(.refusedConnections)),
     MetricRow(
+      "edge_websocket_sessions", .gauge, "Open WebSockets of clients.",
+      from: .running(WholeWord.sessionsOpened, ended: WholeWord.sessionsEnded)),
+    MetricRow(
+      "edge_websocket_closed_total", .counter,
+      "WebSockets that ended: idle ones left a ping unanswered, slow ones took nothing, limit is a flood of pings.",
+      "reason", SessionEnd.allCases.map(\.name), from: .words(WholeWord.sessionEnds, .plain)),
+    MetricRow(
+      "edge_websocket_messages_total", .counter, "Messages of clients on WebSockets, wrong ones and cancels included.",
+      from: .words(WholeWord.messages, .plain)),
+    MetricRow(
       "edge_exchanges_running", .gauge, "Exchanges between their head and their line in the log.",
       from: .counter(.runningExchanges)),
     MetricRow(

@@ -85,10 +85,10 @@ enum MetricScope: CaseIterable, Sendable {
   var start: Int {
     switch self {
     case .whole: 0
-    case .route: 24
-    case .provider: 24 + 256 * 24
-    case .pair: 24 + 256 * 24 + 64 * 24
-    case .policy: 24 + 256 * 24 + 64 * 24 + 512 * 16
+    case .route: 40
+    case .provider: 40 + 256 * 24
+    case .pair: 40 + 256 * 24 + 64 * 24
+    case .policy: 40 + 256 * 24 + 64 * 24 + 512 * 16
     }
   }
 }
@@ -100,7 +100,12 @@ enum WholeWord {
   static let fetches = 16
   static let holds = 18
   static let shortfall = 21
-  static let count = 24
+  /// WebSockets that were opened and those that ended, and these by reason; there is room for more reasons.
+  static let sessionsOpened = 22
+  static let sessionsEnded = 23
+  static let sessionEnds = 24
+  static let messages = 36
+  static let count = 40
 }
 
 /// Words of a route. A route's words are whole cache lines.
@@ -174,12 +179,14 @@ enum DurationBuckets {
 final class Metrics: Sendable {
   let names = MetricNames()
   let figures = Figures()
+  /// Of WebSockets.
+  let users = ConnectedUsers()
   /// Wall nanoseconds of the process's start.
   let startWall = ProcessFigures.startWall()
   private let workers: Int
   private nonisolated(unsafe) let words: UnsafeMutablePointer<Atomic<UInt64>>  // never reassigned; atomics inside
   /// Whole pages, so that no two workers share one.
-  static let blockWords = (24 + 256 * 24 + 64 * 24 + 512 * 16 + 64 + 511) & ~511
+  static let blockWords = (40 + 256 * 24 + 64 * 24 + 512 * 16 + 64 + 511) & ~511
 
   /// nil when the kernel refuses memory.
   init?(workers: Int) {
@@ -196,9 +203,10 @@ final class Metrics: Sendable {
 
   /// An exchange ended. `route` is a number of `MetricNames`; `none` when no route was found.
   func noteExchange(_ record: borrowing ExchangeRecord, route: UInt16, worker: Int) {
-    if record.origin != .client {
-      add(1, .whole, 0, WholeWord.fetches + (record.origin == .child ? 0 : 1), worker)
-      return
+    switch record.origin {
+    case .child: return add(1, .whole, 0, WholeWord.fetches, worker)
+    case .background: return add(1, .whole, 0, WholeWord.fetches + 1, worker)
+    case .client, .message: break
     }
     let route = Int(route)
     add(1, .whole, 0, WholeWord.ends + Int(record.cause.rawValue), worker)
@@ -244,6 +252,18 @@ final class Metrics: Sendable {
   /// A policy failed. `policy` is a number of `MetricNames`.
   func notePolicyError(_ policy: UInt16, worker: Int) { add(1, .policy, Int(policy), PolicyWord.errors, worker) }
 
+  /// A client's WebSocket was opened.
+  func noteSessionOpened(worker: Int) { add(1, .whole, 0, WholeWord.sessionsOpened, worker) }
+
+  /// It has ended: once for each that was opened, on the same worker.
+  func noteSessionClosed(_ reason: SessionEnd, worker: Int) {
+    add(1, .whole, 0, WholeWord.sessionEnds + Int(reason.rawValue), worker)
+    add(1, .whole, 0, WholeWord.sessionsEnded, worker)
+  }
+
+  /// A client's message on a WebSocket was taken.
+  func noteMessage(worker: Int) { add(1, .whole, 0, WholeWord.messages, worker) }
+
   // MARK: Reading, for anybody
 
   /// The sum over all workers.
@@ -266,6 +286,9 @@ final class Metrics: Sendable {
   func providerLoad(_ place: UInt16) -> Int {
     Int(clamping: difference(.provider, Int(place), ProviderWord.began, less: ProviderWord.ended))
   }
+
+  /// WebSockets of clients that are open.
+  var openSessions: UInt64 { difference(.whole, 0, WholeWord.sessionsOpened, less: WholeWord.sessionsEnded) }
 
   /// What has been charged since the start.
   var charged: Amount {

@@ -56,6 +56,18 @@ enum DialectName: String, Sendable, CaseIterable {
   case openAIChat = "openai-chat"
   /// Anthropic's `/v1/messages`.
   case anthropicMessages = "anthropic-messages"
+  /// The platform's own, of clients on WebSockets; no provider speaks it.
+  case platformV1 = "platform-v1"
+}
+
+/// What becomes of a WebSocket whose route a reload has changed (`on_reload`).
+enum SessionReload: Sendable, Equatable {
+  /// It goes on, by the new rules.
+  case keep
+  /// It takes no more requests and ends when those in flight have ended, after this many milliseconds at the latest.
+  case drain(milliseconds: Int)
+  /// It ends at once.
+  case close
 }
 
 /// Where credits are kept (`stores.ledger`).

@@ -39,7 +39,8 @@ struct ModelPart: BitwiseCopyable {
     case instruction
     /// A turn of the user, or of the model, begins; it ends with the next one.
     case user, assistant
-    /// A picture: `text` is its data in base64 with `mediaType`, or its address where `flag` is set.
+    /// A picture: `text` is its data in base64 with `mediaType`, or its address where `flag` is set. `more`: how
+    /// closely it is to be looked at.
     case image
     /// A file in the body itself: `text` is its data in base64, with `mediaType`; `name` is that of the file, if any.
     case file
@@ -121,6 +122,10 @@ struct ModelSettings: BitwiseCopyable {
   /// The answer must be JSON that follows this schema (a value), which may have a name (a string).
   var schema = ModelText.none
   var schemaName = ModelText.none
+  /// The answer must follow the schema to the letter.
+  var isStrict = true
+  /// The answer must be a JSON object, whatever is in it.
+  var isObject = false
   /// How much the model should think: `low`, `medium`, `high`, `xhigh` or `max`, as a string.
   var effort = ModelText.none
 }
@@ -129,8 +134,19 @@ struct ModelSettings: BitwiseCopyable {
 final class ModelParts {
   var settings = ModelSettings()
   private(set) var parts: [ModelPart] = []
+  /// What a dialect will need again when the stream ends whose events it writes: only it knows what that is. Whoever
+  /// keeps the stream moves it on; `reset` leaves it there.
+  private(set) var kept: [UInt8] = []
   /// Memory for so many is kept.
   private static let keptMax = 1 << 10
+  private static let keptBytesMax = 64 << 10
+
+  /// Gives what is kept, if there is any, and forgets it; true when there is none.
+  func withKept(_ body: (UnsafePointer<UInt8>, Int) -> Bool) -> Bool {
+    guard !kept.isEmpty else { return true }
+    defer { cutKept(to: 0) }
+    return kept.withUnsafeBufferPointer { bytes in bytes.baseAddress.map { body($0, bytes.count) } ?? true }
+  }
 
   func add(_ part: ModelPart) { parts.append(part) }
 
@@ -139,7 +155,21 @@ final class ModelParts {
     if let last = parts.indices.last { change(&parts[last]) }
   }
 
-  /// Forgets everything, and gives back what memory it took beyond the usual.
+  /// Adds to what is kept.
+  func keep(_ bytes: UnsafePointer<UInt8>, _ count: Int) {
+    kept.append(contentsOf: UnsafeBufferPointer(start: bytes, count: count))
+  }
+
+  /// Forgets of what is kept everything behind so many bytes.
+  func cutKept(to count: Int) {
+    if count == 0, kept.capacity > ModelParts.keptBytesMax {
+      kept = []
+    } else if count < kept.count {
+      kept.removeSubrange(count...)
+    }
+  }
+
+  /// Forgets all parts, and gives back what memory they took beyond the usual.
   func reset() {
     settings = ModelSettings()
     parts.removeAll(keepingCapacity: parts.capacity <= ModelParts.keptMax)

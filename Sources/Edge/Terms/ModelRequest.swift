@@ -16,6 +16,8 @@ struct ModelRequest: BitwiseCopyable, Equatable {
   var model = BodyRange.none
   /// What stands before the first slash of the model's name, which may be a provider's; none when there is no slash.
   var provider = BodyRange.none
+  /// The provider that the client names beside the model; none when it leaves the choice to Edge.
+  var named = BodyRange.none
   var streams = false
   /// The client itself wants the usage at the end of a stream.
   var asksUsage = false

@@ -7,6 +7,8 @@ enum PolicyPhase: String, Sendable, CaseIterable {
   case start = "init"
   /// Before a request goes anywhere.
   case onRequest = "on_request"
+  /// For each message on a WebSocket that starts work, before it goes anywhere.
+  case onMessage = "on_message"
   /// Before a request that costs something goes to one of those that could answer it.
   case onSelect = "on_select"
   /// When a provider has failed, before the next one is asked.

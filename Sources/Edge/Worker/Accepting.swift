@@ -164,6 +164,7 @@ extension Worker {
       forEachConnection { index, role in
         guard role.isServer, connections.slots[Int(index)].listener == UInt8(place) else { return }
         if role == .serverIdle { closeUnlessAsking(index) }
+        if role == .serverSession { drainSession(index) }
         connections.slots[Int(index)].listener = ListenerBoard.none
       }
     }

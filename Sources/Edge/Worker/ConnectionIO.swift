@@ -229,7 +229,15 @@ extension Worker {
   /// The response is on its way: a client that does not take it has a deadline.
   func armDownload(_ exchange: Int32) {
     let slot = exchanges.slots + Int(exchange)
-    if slot.pointee.origin != .client { return }
+    switch slot.pointee.origin {
+    case .client: break
+    case .message:
+      if slot.pointee.machine.state == .settling {
+        wheel.arm(slot.pointee.server, max(work(of: exchange).pointee.settleDeadline, clock.milliseconds + 1))
+      }
+      return
+    case .child, .background: return
+    }
     let waits = !connections.slots[Int(slot.pointee.server)].output.isEmpty
     if slot.pointee.machine.state == .settling, !waits {
       wheel.arm(slot.pointee.server, max(work(of: exchange).pointee.settleDeadline, clock.milliseconds + 1))
@@ -249,7 +257,8 @@ extension Worker {
     switch connection.pointee.role {
     case .serverIdle, .serverLingering, .clientIdle: closeConnection(index)
     case .serverHead: headTimedOut(index)
-    case .serverExchange: serverTimedOut(index, exchange)
+    case .serverExchange, .messageDeadline: serverTimedOut(index, exchange)
+    case .serverSession: sessionTimerExpired(index)
     case .clientConnecting: connectFailed(exchange)
     case .clientHandshaking: handshakeFailed(index, reason: "it took longer than timeouts.connect")
     case .clientExchange:
@@ -263,6 +272,10 @@ extension Worker {
       let hasBegun = slot.pointee.machine.state == .duplex || slot.pointee.machine.state == .responding
       if slot.pointee.isMetered, !hasBegun {
         attemptFailed(exchange, .timeout, .upstreamTimeout, "it did not answer in time")
+        return
+      }
+      if slot.pointee.origin == .message {
+        breakOff(exchange, .timeout, .upstreamTimeout)
         return
       }
       perform(exchange, slot.pointee.machine.timedOut(hasBegun ? .idle : .head))

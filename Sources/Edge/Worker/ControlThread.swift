@@ -93,6 +93,7 @@ final class ControlThread {
       throw StartError(message: error.message, diagnoses: error.diagnoses)
     }
     _ = builder.published(first)
+    metrics.users.know(roles: snapshot.roles.map(\.name))
     generations = [first]
     shared = WorkerShared(
       generations: GenerationBoard(workers: threads, first: first.rows), addresses: book, builtins: settings.builtins,
@@ -135,6 +136,8 @@ final class ControlThread {
     // What the workers have charged must be on the disk.
     ledger.end()
     bookkeeper.join()
+    // Its last answers were for workers that had ended.
+    for inbox in shared.inboxes { while let message = inbox.take() { message.giveUp() } }
     log.line(.info, "stopped", shared.counters.summary)
     log.end()
     // Whoever reads the log may have stopped reading; that must not keep the process.

@@ -22,13 +22,14 @@ extension Worker {
         readHead(index)
       }
     case .serverExchange: serveServer(index)
+    case .serverSession: serveSession(index)
     case .serverLingering: linger(index)
     case .clientConnecting: finishConnect(index)
     case .clientHandshaking: shakeHands(index)
     case .clientExchange: serveClient(index)
     case .clientIdle:
       if !isUsable(index) { closeConnection(index) }
-    case .free, .fetchDeadline: break
+    case .free, .fetchDeadline, .messageDeadline: break
     }
   }
 
@@ -180,7 +181,9 @@ extension Worker {
       slot.pointee.record.route = row.name
       slot.pointee.toleratesFin = row.toleratesFin
       slot.pointee.bodyAllowance = row.bodyBytesMax
-      if row.dialect != nil, head.method != .post {
+      if row.isSocket {
+        askUpgrade(exchange, request, row)
+      } else if row.dialect != nil, head.method != .post {
         discardEarlyBody(exchange, request)
         replyDetail.allowed = Method.post.bit
         refuse(exchange, .methodNotAllowed, .refused)

@@ -87,6 +87,8 @@ extension Worker {
     let slot = exchanges.slots + Int(exchange)
     if slot.pointee.isMetered, !work(of: exchange).pointee.hasBegun {
       attemptFailed(exchange, .providerError, .upstreamError, reason)
+    } else if slot.pointee.origin == .message {
+      breakOff(exchange, .providerError, .upstreamCut)
     } else {
       perform(exchange, slot.pointee.machine.upstreamFailed())
     }
@@ -295,7 +297,10 @@ extension Worker {
   /// The last bytes are with the client's connection: the exchange ends when its socket has taken them.
   func flushOrWait(_ exchange: Int32) {
     let slot = exchanges.slots + Int(exchange)
-    if connections.slots[Int(slot.pointee.server)].output.isEmpty {
+    let isFlushed =
+      slot.pointee.origin == .message
+      ? isTold(exchange) : connections.slots[Int(slot.pointee.server)].output.isEmpty
+    if isFlushed {
       perform(exchange, slot.pointee.machine.flushed())
     } else {
       armDownload(exchange)
@@ -346,7 +351,9 @@ extension Worker {
   func finish(_ exchange: Int32) {
     let slot = exchanges.slots + Int(exchange)
     if slot.pointee.firstChild >= 0 { cancelChildren(exchange) }
-    if slot.pointee.origin != .client {
+    switch slot.pointee.origin {
+    case .client, .message: break
+    case .child, .background:
       finishFetch(exchange)
       return
     }
@@ -367,7 +374,19 @@ extension Worker {
     buffers.giveBack(&slot.pointee.held)
     slot.pointee.server = -1
     if hasPolicies { abandonPolicy(exchange) }
-    if server >= 0 { letGo(server, keeps: keeps, isQuiet: isQuiet) }
+    if slot.pointee.origin == .message {
+      if server >= 0 { closeConnection(server) }
+      leaveSession(exchange)
+    } else if slot.pointee.session >= 0 {
+      if server >= 0 {
+        connections.slots[Int(server)].exchange = -1
+        startSession(slot.pointee.session, on: server)
+      } else {
+        dropSession(slot.pointee.session)
+      }
+    } else if server >= 0 {
+      letGo(server, keeps: keeps, isQuiet: isQuiet)
+    }
     if !hasPolicies || logPolicies(exchange) { retire(exchange) }
   }
 
@@ -430,12 +449,19 @@ extension Worker {
   /// Writes an error as the client's answer.
   func reply(_ exchange: Int32, _ code: ErrorCode) {
     let row = code.row
-    let detail = replyDetail
-    replyDetail = ReplyDetail()
-    if exchanges.slots[Int(exchange)].origin != .client {
+    switch exchanges.slots[Int(exchange)].origin {
+    case .client: break
+    case .message:
+      tellError(exchange, code)
+      flushOrWait(exchange)
+      return
+    case .child, .background:
+      replyDetail = ReplyDetail()
       flushOrWait(exchange)
       return
     }
+    let detail = replyDetail
+    replyDetail = ReplyDetail()
     var context = replyContext(exchange)
     context.allowed = detail.allowed
     context.retryAfterSeconds = detail.retryAfterSeconds
@@ -444,7 +470,7 @@ extension Worker {
       message: detail.message ?? StaticBytes(row.message), retryAfterSeconds: detail.retryAfterSeconds,
       details: detail.details)
     var body = ByteWriter(base: scratch, capacity: Limits.readBytes)
-    if let dialect = dialect(of: exchange) {
+    if let dialect = dialect(of: exchange), dialect != .platformV1 {
       if let fault = fault(of: exchange), fault.code == code {
         Dialect.appendError(dialect, fault, requestID: requestID(of: exchange), to: &body)
       } else {
@@ -454,6 +480,7 @@ extension Worker {
       if row.isTerminal || detail.isTerminal { context.fields = Worker.terminalField }
       context.requestIDField = Dialect.requestIDField(dialect)
     } else {
+      if code == .upgradeRequired { context.fields = Worker.upgradeFields }
       body.appendErrorBody(row, texts, context)
     }
     sendReply(
@@ -468,7 +495,7 @@ extension Worker {
   }
 
   /// Why the request for a model cannot be served, if that is so.
-  private func fault(of exchange: Int32) -> DialectFault? {
+  func fault(of exchange: Int32) -> DialectFault? {
     exchanges.slots[Int(exchange)].hasWork ? work(of: exchange).pointee.fault : nil
   }
 
@@ -476,6 +503,12 @@ extension Worker {
   private static var terminalField: UnsafeBufferPointer<UInt8> {
     let line: StaticString = "x-should-retry: false\r\n"
     return UnsafeBufferPointer(start: line.utf8Start, count: line.utf8CodeUnitCount)
+  }
+
+  /// What a client must ask for instead (RFC 9110 section 15.5.22, RFC 6455 section 4.4).
+  private static var upgradeFields: UnsafeBufferPointer<UInt8> {
+    let lines: StaticString = "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n"
+    return UnsafeBufferPointer(start: lines.utf8Start, count: lines.utf8CodeUnitCount)
   }
 
   /// An answer that a policy or a handler made.

@@ -35,14 +35,9 @@ extension Worker {
     slot.pointee.machine = ExchangeMachine()
     slot.pointee.origin = .client
     slot.pointee.server = server
-    slot.pointee.client = -1
     slot.pointee.generation = rows.place
     shared.generations.pin(rows.place, worker: index)
-    slot.pointee.route = -1
-    slot.pointee.service = -1
-    slot.pointee.attempts = 0
-    slot.pointee.nextEndpoint = 0
-    slot.pointee.endpoint = -1
+    forgetOwner(exchange)
     slot.pointee.isVersion10 = head.isVersion10
     slot.pointee.isToHead = head.method == .head
     slot.pointee.keepsServer = head.keepAlive && !isLeaving(server)
@@ -60,7 +55,6 @@ extension Worker {
     slot.pointee.responseFraming = .none
     slot.pointee.bodyAllowance = 0
     slot.pointee.held = .none
-    slot.pointee.firstChild = -1
     slot.pointee.policyContext = -1
     slot.pointee.policyCoroutine = -1
     slot.pointee.policyStep = 0
@@ -73,6 +67,7 @@ extension Worker {
     slot.pointee.content = .none
     slot.pointee.contentSent = 0
     slot.pointee.contentFollows = false
+    slot.pointee.messageType = .none
     slot.pointee.collects = false
     slot.pointee.isCollected = false
     slot.pointee.awaitsRoom = false
@@ -93,6 +88,24 @@ extension Worker {
     writer.append(record.id)
     record.requestIDCount = UInt16(writer.count)
     slot.pointee.record = record
+  }
+
+  /// What belonged to the exchange that had the slot before does not to this one.
+  @inline(__always)
+  private func forgetOwner(_ exchange: Int32) {
+    let slot = exchanges.slots + Int(exchange)
+    slot.pointee.session = -1
+    slot.pointee.upgrades = false
+    slot.pointee.client = -1
+    slot.pointee.route = -1
+    slot.pointee.service = -1
+    slot.pointee.attempts = 0
+    slot.pointee.nextEndpoint = 0
+    slot.pointee.endpoint = -1
+    slot.pointee.parent = -1
+    slot.pointee.firstChild = -1
+    slot.pointee.nextSibling = -1
+    slot.pointee.previousSibling = -1
   }
 
   /// Whether a client's connection ends after what it is doing.

@@ -27,7 +27,11 @@ extension Worker {
     let work = work(of: exchange)
     guard work.pointee.settlement == .open else {
       // It was paid for; nobody else is asked.
-      perform(exchange, slot.pointee.machine.upstreamFailed())
+      if slot.pointee.origin == .message {
+        breakOff(exchange, code, cause)
+      } else {
+        perform(exchange, slot.pointee.machine.upstreamFailed())
+      }
       return
     }
     perform(exchange, slot.pointee.machine.attemptFailed())
@@ -149,7 +153,7 @@ extension Worker {
         coroutine: &slot.pointee.policyCoroutine)
       guard goOn(exchange, outcome, request) else { return }
     }
-    machine(of: exchange).host.view = nil
+    hideRequest(exchange)
     askProvider(exchange, request)
   }
 

@@ -82,9 +82,6 @@ extension Worker {
     slot.pointee.answer = .none
     slot.pointee.answerHeadCount = 0
     slot.pointee.answerBytesMax = Int32(clamping: ticket.request.answerBytesMax)
-    slot.pointee.parent = -1
-    slot.pointee.nextSibling = -1
-    slot.pointee.previousSibling = -1
     slot.pointee.fetch = Unmanaged.passRetained(ticket).toOpaque()
     ticket.exchange = Handle(index: exchange, serial: slot.pointee.serial)
     slot.pointee.origin = parent < 0 ? .background : .child
@@ -169,7 +166,10 @@ extension Worker {
       perform(exchange, exchanges.slots[Int(exchange)].machine.stopped(.drain))
     }
     while let message = inbox.take() {
-      guard case .fetch(let pointer) = message else { continue }
+      guard case .fetch(let pointer) = message else {
+        message.giveUp()
+        continue
+      }
       deliver(Unmanaged<FetchTicket>.fromOpaque(pointer).takeRetainedValue(), .failed(.drain))
     }
   }

@@ -35,6 +35,11 @@ struct RouteRow: BitwiseCopyable {
   /// Nothing goes anywhere before its credits are held.
   var costs: Bool { dialect != nil || price != nil }
   var parameters: RouteParameters
+  /// It is spoken on WebSockets, and how.
+  var isSocket = false
+  var socket = SocketRow()
+  /// Changes with anything that the route says, and with the policies behind it.
+  var contentHash: UInt64 = 0
 }
 
 /// A listener as workers need it.
@@ -98,6 +103,7 @@ struct GenerationRows: BitwiseCopyable {
   let place: UInt8
   let routes: RouteTable
   let routeRows: UnsafePointer<RouteRow>
+  let routeCount: Int
   /// Those of the configuration, then those of its providers.
   let services: ServiceTable
   /// How many of them scripts may ask by name.
@@ -137,8 +143,10 @@ struct GenerationRows: BitwiseCopyable {
       snapshot.upstreams, handles: plan.services.map(\.handle), endpoints: plan.endpoints.map(\.handle), arena: arena)
     var routePolicies: [Int32] = []
     var routeRows: [RouteRow] = []
-    for route in snapshot.routes {
+    let hashes = RouteHashes.of(snapshot, plan.resolved)
+    for (index, route) in snapshot.routes.enumerated() {
       var row = GenerationRows.row(route, arena)
+      row.contentHash = hashes[index]
       row.metric = plan.names.claim(.route, route.name)
       row.firstPolicy = Int32(routePolicies.count)
       row.policyCount = Int32(route.policies.count)
@@ -148,6 +156,7 @@ struct GenerationRows: BitwiseCopyable {
       routeRows.append(row)
     }
     self.routeRows = UnsafePointer(arena.copy(routeRows))
+    routeCount = routeRows.count
     policies = UnsafePointer(arena.copy(routePolicies))
     policyNames = UnsafePointer(arena.copy(snapshot.policies.map { arena.text($0.name) }))
     policyMetrics = UnsafePointer(arena.copy(snapshot.policies.map { plan.names.claim(.policy, $0.name) }))
@@ -197,6 +206,10 @@ struct GenerationRows: BitwiseCopyable {
     case .builtin(let name): row.builtin = Int32(BuiltinName.allCases.firstIndex(of: name) ?? 0)
     case .handler(let index): row.handler = Int32(index)
     case .models(let dialect): row.dialect = dialect
+    }
+    if let socket = route.socket {
+      row.isSocket = true
+      row.socket = SocketRow(socket, arena: arena)
     }
     return row
   }

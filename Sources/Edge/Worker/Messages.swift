@@ -3,6 +3,18 @@
 
 import Glibc
 
+extension InboxMessage {
+  /// Nobody will act on it any more: what it carries goes back.
+  func giveUp() {
+    switch self {
+    case .adopt(let fd, _, _, _): _ = close(fd)
+    case .fetch(let ticket), .cancelFetch(let ticket): Unmanaged<FetchTicket>.fromOpaque(ticket).release()
+    case .ledger(let ticket): Unmanaged<LedgerTicket>.fromOpaque(ticket).release()
+    case .drain, .stop: break
+    }
+  }
+}
+
 extension Worker {
   /// Goes on with the newest generation, if that is not this one. What runs goes on with its own.
   @inline(__always)
@@ -14,6 +26,7 @@ extension Worker {
   private func adopt(_ next: UnsafePointer<GenerationRows>) {
     leaveRemovedListeners(next)
     use(next)
+    startMoving()
     shared.control.signal()
   }
 
@@ -48,8 +61,9 @@ extension Worker {
       switch role {
       case .serverIdle: closeUnlessAsking(index)
       case .clientIdle: closeConnection(index)
+      case .serverSession: drainSession(index)
       case .free, .serverHead, .serverExchange, .serverLingering, .clientConnecting, .clientHandshaking,
-        .clientExchange, .fetchDeadline:
+        .clientExchange, .fetchDeadline, .messageDeadline:
         break
       }
     }
@@ -73,8 +87,9 @@ extension Worker {
       case .serverExchange, .fetchDeadline:
         let exchange = connections.slots[Int(index)].exchange
         perform(exchange, exchanges.slots[Int(exchange)].machine.stopped(.drain))
+      case .serverSession: cutSession(index)
       case .serverIdle, .serverHead, .serverLingering: closeConnection(index)
-      case .free, .clientConnecting, .clientHandshaking, .clientExchange, .clientIdle: break
+      case .free, .clientConnecting, .clientHandshaking, .clientExchange, .clientIdle, .messageDeadline: break
       }
     }
   }

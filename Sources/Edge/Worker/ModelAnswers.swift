@@ -40,6 +40,7 @@ extension Worker {
     Dialect.readParts(spoken, answer: base, work.pointee.answer.count, document, into: modelParts)
     let identity = answerIdentity(exchange)
     var isTold = !modelParts.parts.isEmpty
+    if client == .platformV1 { work.pointee.reason = PlatformV1.finishReason(modelParts) }
     let isWritten = rewriteAnswer(exchange) { writer in
       guard isTold else { return }
       isTold = Dialect.writeAnswer(client, modelParts, identity, work.pointee.event.usage, document, to: &writer)
@@ -67,6 +68,8 @@ extension Worker {
         var text = ByteWriter(base: area.baseAddress ?? outgoing, capacity: area.count)
         text.append(said: message)
         let plain = StaticBytes(start: UnsafePointer(text.base), count: text.count)
+        // The driver writes the error there, when it is settled.
+        if client == .platformV1 { return writer.append(plain) }
         Dialect.appendError(
           client, code.row, message: plain, details: nil, requestID: requestID(of: exchange), to: &writer)
       }

@@ -69,6 +69,7 @@ extension Worker {
     work.pointee.stream = MeteredStream()
     work.pointee.event = ModelEvent()
     work.pointee.isWhole = false
+    work.pointee.reason = nil
     work.pointee.isOpeningTimed = false
     work.pointee.providerRetrySeconds = 0
     work.pointee.giveBack(&buffers, shared.bodies)

@@ -67,7 +67,8 @@ extension Worker {
         showContent(exchange, request)
       }
       let isHandler = slot.pointee.policyStep == row.policyCount
-      slot.pointee.policyPhase = isHandler ? .handle : .onRequest
+      let asked: PolicyPhase = slot.pointee.origin == .message ? .onMessage : .onRequest
+      slot.pointee.policyPhase = isHandler ? .handle : asked
       let outcome = machine(of: exchange).start(
         slot.pointee.policyPhase, policy: Int(policy(exchange)), context: &slot.pointee.policyContext,
         coroutine: &slot.pointee.policyCoroutine)
@@ -89,16 +90,8 @@ extension Worker {
   func show(_ exchange: Int32, _ request: ArrivedRequest) {
     let slot = exchanges.slots + Int(exchange)
     let host = machine(of: exchange).host
-    let row = rows(of: exchange).routeRows[Int(slot.pointee.route)]
-    let method = request.head.methodRange
-    let id = requestID(of: exchange)
-    host.view = RequestView(
-      received: request.received,
-      method: StaticBytes(start: request.received.bytes + Int(method.start), count: Int(method.count)),
-      target: request.target, host: StaticBytes(start: request.host.text, count: request.host.textCount),
-      client: slot.pointee.record.client, id: id, listener: slot.pointee.record.listener,
-      route: PolicyRoute(name: row.name, permission: row.permission, parameters: row.parameters))
-    host.requestID = id
+    if slot.pointee.origin == .message { showMessage(exchange) } else { showRequest(exchange, request) }
+    host.requestID = requestID(of: exchange)
     host.wallNanoseconds = clock.wall
     showContent(exchange, request)
     host.hold = heldCredits(exchange)
@@ -107,6 +100,37 @@ extension Worker {
       host.edits.restore(block + Int(slot.pointee.edits.start), slot.pointee.edits.count)
       buffers.giveBack(&slot.pointee.edits)
     }
+  }
+
+  private func showRequest(_ exchange: Int32, _ request: ArrivedRequest) {
+    let slot = exchanges.slots + Int(exchange)
+    let row = rows(of: exchange).routeRows[Int(slot.pointee.route)]
+    let method = request.head.methodRange
+    var target = request.target
+    // Nobody but the verifier of tokens sees one that stands in a URL.
+    var token = QueryToken.Finding.none
+    if slot.pointee.upgrades, row.socket.takesQueryToken {
+      token = QueryToken.take(from: &target, area: queryArea, Worker.queryAreaBytes)
+    }
+    var view = RequestView(
+      received: request.received,
+      method: StaticBytes(start: request.received.bytes + Int(method.start), count: Int(method.count)),
+      target: target, host: StaticBytes(start: request.host.text, count: request.host.textCount),
+      client: slot.pointee.record.client, id: requestID(of: exchange), listener: slot.pointee.record.listener,
+      route: PolicyRoute(name: row.name, permission: row.permission, parameters: row.parameters))
+    view.isUpgrade = slot.pointee.upgrades
+    switch token {
+    case .none: break
+    case .one(let token): view.queryToken = token
+    case .several: view.hasTwoQueryTokens = true
+    }
+    machine(of: exchange).host.view = view
+  }
+
+  /// What policies were shown is about to be given back.
+  func hideRequest(_ exchange: Int32) {
+    machine(of: exchange).host.view = nil
+    machine(of: exchange).host.message = nil
   }
 
   /// Puts what is known of the content in the machine's reach.
@@ -134,7 +158,7 @@ extension Worker {
     // given back.
     let host = machine(of: exchange).host
     let verdict = host.verdict
-    host.view = nil
+    hideRequest(exchange)
     if outcome == .waiting {
       suspend(exchange, request)
       return false
@@ -163,9 +187,11 @@ extension Worker {
 
   private func policiesPassed(_ exchange: Int32, _ request: ArrivedRequest) {
     let host = machine(of: exchange).host
-    host.view = nil
+    hideRequest(exchange)
     notePrincipal(exchange)
-    if rows(of: exchange).routeRows[Int(exchanges.slots[Int(exchange)].route)].costs {
+    if exchanges.slots[Int(exchange)].upgrades {
+      acceptUpgrade(exchange, request)
+    } else if rows(of: exchange).routeRows[Int(exchanges.slots[Int(exchange)].route)].costs {
       startSelecting(exchange, request)
     } else {
       lead(exchange, request, host.edits)
@@ -186,6 +212,10 @@ extension Worker {
   private func answer(_ exchange: Int32, _ verdict: PolicyVerdict) {
     let slot = exchanges.slots + Int(exchange)
     guard let code = verdict.code else {
+      if slot.pointee.origin == .message {
+        replyDetail.message = StaticBytes("A policy has answered where only a model can; report the request id.")
+        return refuse(exchange, .policyError, .policyError)
+      }
       perform(exchange, slot.pointee.machine.replied(.completed))
       sendAnswer(exchange, verdict)
       return
@@ -222,6 +252,10 @@ extension Worker {
   /// Keeps the request where it came in, with what policies have set; false when there is no room.
   func stay(_ exchange: Int32, _ request: ArrivedRequest) -> Bool {
     let slot = exchanges.slots + Int(exchange)
+    if slot.pointee.origin == .message {
+      perform(exchange, slot.pointee.machine.suspended())
+      return true
+    }
     let edits = machine(of: exchange).host.edits
     keepRest(slot.pointee.server, request.bytes, 0, request.count)
     let isKept = connections.slots[Int(slot.pointee.server)].input.block != nil
@@ -234,7 +268,7 @@ extension Worker {
   private func postpone(_ exchange: Int32, _ request: ArrivedRequest) {
     let slot = exchanges.slots + Int(exchange)
     keepRest(slot.pointee.server, request.bytes, 0, request.count)
-    guard connections.slots[Int(slot.pointee.server)].input.block != nil else {
+    guard slot.pointee.origin == .message || connections.slots[Int(slot.pointee.server)].input.block != nil else {
       slot.pointee.keepsServer = false
       refuse(exchange, .serviceUnavailable, .unavailable)
       return
@@ -326,6 +360,7 @@ extension Worker {
   /// Reads the head again that has waited in the connection's input.
   func readAgain(_ exchange: Int32) -> ArrivedRequest? {
     let slot = exchanges.slots + Int(exchange)
+    if slot.pointee.origin == .message { return messageRequest(exchange) }
     let input = connections.slots[Int(slot.pointee.server)].input
     guard let block = input.block else { return nil }
     let bytes = block + Int(input.start)
@@ -357,7 +392,7 @@ extension Worker {
     if row.logs {
       let record = slot.pointee.record
       let machine = machine(of: exchange)
-      machine.host.view = nil
+      hideRequest(exchange)
       machine.host.requestID = requestID(of: exchange)
       machine.host.wallNanoseconds = clock.wall
       machine.note(

@@ -33,6 +33,11 @@ extension Worker {
     }
     // Whatever was asked for: what comes event by event is passed on so.
     let streams = head.status == 200 && received.isEventStream
+    if streams, slot.pointee.origin == .message, !work.pointee.request.streams {
+      // What comes piece by piece has no place in an answer that is one message.
+      attemptFailed(exchange, .providerError, .upstreamError, "it streams although nobody asked for that")
+      return
+    }
     work.pointee.kind = streams ? .stream : .whole
     slot.pointee.responseFraming = streams ? (slot.pointee.isVersion10 ? .untilClose : .chunked) : .none
     var body = bytes + head.count
@@ -49,6 +54,14 @@ extension Worker {
   /// More of the provider's answer has come.
   func relayMetered(_ exchange: Int32) {
     let slot = exchanges.slots + Int(exchange)
+    // On a WebSocket others may have filled what its client does not take.
+    if slot.pointee.origin == .message, work(of: exchange).pointee.kind == .stream,
+      unsentBytes(exchange) > Limits.unsentHigh
+    {
+      connections.slots[Int(slot.pointee.client)].isPaused = true
+      wheel.arm(slot.pointee.client, TimerWheel.never)
+      return
+    }
     let isOver: Bool
     switch read(slot.pointee.client) {
     case .bytes(let count):
@@ -109,7 +122,7 @@ extension Worker {
       }
       work.pointee.isOpeningTimed = true
       if work.pointee.hasBegun { armDownload(exchange) }
-      if connections.slots[Int(slot.pointee.server)].output.count > Limits.unsentHigh {
+      if unsentBytes(exchange) > Limits.unsentHigh {
         connection.pointee.isPaused = true
         wheel.arm(slot.pointee.client, TimerWheel.never)
         return
@@ -204,7 +217,9 @@ extension Worker {
     let piece = work.pointee.stream.translate(
       bytes, count, from: spoken, to: client, identity: answerIdentity(exchange), isLast: isLast,
       now: clock.milliseconds, document, modelParts, to: &writer)
-    return (piece, area)
+    // Of a stream whose end tells them again.
+    let isKept = modelParts.withKept { work.pointee.calls.append($0, $1, &buffers, shared.bodies) == .granted }
+    return isKept ? (piece, area) : nil
   }
 
   /// Keeps what is no whole event.
@@ -225,7 +240,9 @@ extension Worker {
   func noRoom(_ exchange: Int32) {
     let slot = exchanges.slots + Int(exchange)
     let work = work(of: exchange)
-    if work.pointee.hasBegun {
+    if work.pointee.hasBegun, slot.pointee.origin == .message {
+      breakOff(exchange, .serviceUnavailable, .unavailable)
+    } else if work.pointee.hasBegun {
       perform(exchange, slot.pointee.machine.upstreamFailed())
     } else {
       // The client has nothing of it, and pays nothing.
@@ -239,13 +256,18 @@ extension Worker {
     let record = exchanges.slots[Int(exchange)].record
     return AnswerIdentity(
       attempt: record.attempt, model: rows(of: exchange).models.models[Int(candidate(exchange).model)].name,
-      created: record.startWall / 1_000_000_000, asksUsage: work(of: exchange).pointee.request.asksUsage)
+      created: record.startWall / 1_000_000_000, message: messageID(of: exchange),
+      asksUsage: work(of: exchange).pointee.request.asksUsage)
   }
 
   /// Sends whole events, behind the answer's head if they are the first.
   private func sendEvents(_ exchange: Int32, _ bytes: UnsafePointer<UInt8>, _ count: Int) -> Bool {
     let slot = exchanges.slots + Int(exchange)
     let work = work(of: exchange)
+    if slot.pointee.origin == .message {
+      tellChunks(exchange, bytes, count)
+      return true
+    }
     var writer = ByteWriter(base: outgoing, capacity: Limits.scratchBytes)
     if !work.pointee.hasBegun { beginStream(exchange, &writer) }
     let isChunked = slot.pointee.responseFraming == .chunked
@@ -353,6 +375,12 @@ extension Worker {
     }
     if work.pointee.settlement == .open { settle(exchange, .completed, awaits: true) }
     perform(exchange, slot.pointee.machine.answerEnded(reusable: reusable))
+    awaitSettlement(exchange)
+  }
+
+  /// The end of the answer follows when the ledger has what it costs.
+  func awaitSettlement(_ exchange: Int32) {
+    let work = work(of: exchange)
     if work.pointee.settlement == .written {
       sendEnd(exchange)
     } else {
@@ -385,6 +413,10 @@ extension Worker {
   private func releaseWaiting(_ exchange: Int32) -> Bool {
     let work = work(of: exchange)
     let count = work.pointee.waiting.count
+    if exchanges.slots[Int(exchange)].origin == .message {
+      releaseChunks(exchange)
+      return true
+    }
     guard count > 0, let base = work.pointee.waiting.base else { return true }
     guard sendEvents(exchange, base, count) else { return false }
     work.pointee.waiting.giveBack(&buffers, shared.bodies)
@@ -395,6 +427,10 @@ extension Worker {
   private func sendEnd(_ exchange: Int32) {
     let slot = exchanges.slots + Int(exchange)
     let work = work(of: exchange)
+    if slot.pointee.origin == .message {
+      endMessage(exchange)
+      return
+    }
     if work.pointee.kind == .stream {
       if !work.pointee.hasBegun, work.pointee.waiting.count == 0 {
         // A stream without any event.

@@ -73,6 +73,7 @@ extension ControlThread {
     generations.append(next)
     shared.metrics.figures.set(.generationsLive, Int64(generations.count))
     shared.generations.publish(next.rows)
+    shared.metrics.users.know(roles: snapshot.roles.map(\.name))
     for inbox in shared.inboxes { inbox.wake() }
     log.setLevel(snapshot.log.level)
     shared.ledger.setInitial(snapshot.credits.initial)

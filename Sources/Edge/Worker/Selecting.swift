@@ -44,6 +44,8 @@ extension Worker {
   func priceQuestion(_ exchange: Int32, _ request: ArrivedRequest) -> PriceQuestion {
     let slot = exchanges.slots + Int(exchange)
     let row = rows(of: exchange).routeRows[Int(slot.pointee.route)]
+    // On a WebSocket each message costs, not its opening.
+    if slot.pointee.upgrades { return .free }
     guard row.dialect != nil else { return row.price.map { .known($0) } ?? .free }
     guard slot.pointee.request.isEnded else { return .needsBody }
     readModelRequest(exchange, request)
@@ -99,6 +101,16 @@ extension Worker {
         name += Int(prefix.count) + 1
         count -= Int(prefix.count) + 1
       }
+    }
+    let written = work.pointee.request.named
+    if !written.isNone {
+      let given = models.provider(base + Int(written.start), Int(written.count))
+      if given < 0 || named >= 0 && named != given {
+        refuseModel(
+          exchange, .invalidRequest, "This names no provider that can be used; leave it out or send auto.", "provider")
+        return
+      }
+      named = given
     }
     if let field = providerField(request) {
       let given = models.provider(field.start, field.count)
@@ -253,7 +265,7 @@ extension Worker {
       if outcome == .passed { takeSelection(exchange) }
       guard goOn(exchange, outcome, request) else { return }
     }
-    machine(of: exchange).host.view = nil
+    hideRequest(exchange)
     selected(exchange, request)
   }
 

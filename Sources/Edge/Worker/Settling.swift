@@ -154,7 +154,9 @@ extension Worker {
     replyDetail.message = StaticBytes(
       "The answer is there and is being charged, but the ledger did not confirm it in time; report the request id.")
     replyDetail.isTerminal = true
-    perform(exchange, slot.pointee.machine.settleFailed(hasBegun: work(of: exchange).pointee.hasBegun))
+    // On a WebSocket an error may follow a part of the answer.
+    let isCut = work(of: exchange).pointee.hasBegun && slot.pointee.origin != .message
+    perform(exchange, slot.pointee.machine.settleFailed(hasBegun: isCut))
     replyDetail = ReplyDetail()
   }
 }

@@ -81,11 +81,19 @@ final class Worker {
   var random = Random()
   var connections: Slab<Connection>
   var exchanges: Slab<Exchange>
+  var sessions: Slab<Session>
+  /// Where the walk over sessions is that a new generation has begun; `.max`: there is none.
+  var movedSessions = Int32.max
   var wheel: TimerWheel
   var buffers = BufferPool()
   let endpoints: EndpointStates
   var parser: HTTP1Parser
   let targets: RequestTargetReader
+  /// The head of a message has no fields.
+  let noFields: HeaderTable
+  /// Where a query stands without the token that was in it.
+  let queryArea: BytePointer
+  static let queryAreaBytes = 2 * Limits.headBytesMax
   /// Text that goes with each exchange's record.
   private let texts: BytePointer
   /// Money and models of exchanges, touched only where there are any.
@@ -143,6 +151,7 @@ final class Worker {
   init?(index: Int, shared: WorkerShared) {
     guard let poller = Poller(), let connections = Slab<Connection>(capacity: shared.connectionsPerWorker),
       let exchanges = Slab<Exchange>(capacity: shared.connectionsPerWorker),
+      let sessions = Slab<Session>(capacity: shared.connectionsPerWorker),
       let texts = Pages.map(bytes: shared.connectionsPerWorker * RecordText.bytes),
       let works = Pages.map(bytes: shared.connectionsPerWorker * MemoryLayout<MeteredWork>.stride),
       let scratch = Pages.map(bytes: Limits.scratchBytes), let outgoing = Pages.map(bytes: Limits.scratchBytes),
@@ -155,6 +164,9 @@ final class Worker {
     self.poller = poller
     self.connections = connections
     self.exchanges = exchanges
+    self.sessions = sessions
+    noFields = HeaderTable(arena: arena)
+    queryArea = arena.allocate(UInt8.self, count: Worker.queryAreaBytes)
     self.texts = texts.bindMemory(to: UInt8.self, capacity: 1)
     self.works = works.bindMemory(to: MeteredWork.self, capacity: shared.connectionsPerWorker)
     self.scratch = scratch.bindMemory(to: UInt8.self, capacity: Limits.scratchBytes) + Limits.readHeadroom
@@ -188,10 +200,12 @@ final class Worker {
       exchanges.slots[index].content.giveBack(&buffers, shared.bodies)
       if exchanges.slots[index].hasWork { works[index].giveBack(&buffers, shared.bodies) }
     }
+    for session in 0..<sessions.everUsed where sessions.slots[Int(session)].memory != nil { dropSession(session) }
     buffers.removeAll()
     poller.close()
     connections.unmap()
     exchanges.unmap()
+    sessions.unmap()
     endpoints.unmap()
     Pages.unmap(texts, bytes: shared.connectionsPerWorker * RecordText.bytes)
     Pages.unmap(works, bytes: shared.connectionsPerWorker * MemoryLayout<MeteredWork>.stride)
@@ -217,6 +231,7 @@ final class Worker {
       adoptNewest()
       for event in 0..<events { dispatch(poller[event]) }
       serveReady()
+      if movedSessions != .max { moveSessions() }
       giveAnswers()
       expireTimers()
       if isDraining { checkDrain() }
@@ -240,7 +255,7 @@ final class Worker {
   }
 
   private func waitMilliseconds() -> Int32 {
-    if readyCount > 0 || !policyAnswers.isEmpty { return 0 }
+    if readyCount > 0 || !policyAnswers.isEmpty || movedSessions != .max { return 0 }
     let now = Clock.monotonicNow() / 1_000_000
     var wait = wheel.wait(now)
     let deadline = min(drainDeadline, acceptsAgainAt)
@@ -333,6 +348,7 @@ final class Worker {
     slot.pointee.isPaused = false
     slot.pointee.wasUsed = false
     slot.pointee.exchange = -1
+    slot.pointee.session = -1
     slot.pointee.endpoint = -1
     slot.pointee.input = .none
     slot.pointee.output = .none
@@ -347,10 +363,10 @@ final class Worker {
   func closeConnection(_ index: Int32) {
     let slot = connections.slots + Int(index)
     switch slot.pointee.role {
-    case .serverIdle, .serverHead, .serverExchange, .serverLingering:
+    case .serverIdle, .serverHead, .serverExchange, .serverSession, .serverLingering:
       counters.addShared(-1, to: .serverConnections, worker: self.index)
     case .clientIdle: endpoints.remove(index)
-    case .clientConnecting, .clientHandshaking, .clientExchange, .fetchDeadline, .free: break
+    case .clientConnecting, .clientHandshaking, .clientExchange, .fetchDeadline, .messageDeadline, .free: break
     }
     if let tls = slot.pointee.tls { tls.close() }
     if slot.pointee.fd >= 0 { _ = close(slot.pointee.fd) }
@@ -442,6 +458,7 @@ final class Worker {
     memcpy(target + RecordText.requestIDOffset, from + RecordText.requestIDOffset, Int(record.requestIDCount))
     memcpy(target + RecordText.methodOffset, from + RecordText.methodOffset, Int(record.methodCount))
     memcpy(target + RecordText.principalOffset, from + RecordText.principalOffset, Int(record.principalCount))
+    memcpy(target + RecordText.messageOffset, from + RecordText.messageOffset, Int(record.messageCount))
     logRing.publish()
     shared.log.wake()
   }

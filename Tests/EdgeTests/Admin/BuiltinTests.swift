@@ -28,6 +28,21 @@ struct BuiltinTests {
     try #require(try JSONSerialization.jsonObject(with: Data(raw(text))) as? NSDictionary)
   }
 
+  /// A WebSocket of a user is opened, and ends, as the worker counts it.
+  private func open(_ metrics: Metrics, _ user: String, _ role: String) {
+    metrics.noteSessionOpened(worker: 0)
+    raw(user).withUnsafeBufferPointer { user in
+      raw(role).withUnsafeBufferPointer { metrics.users.joined(user: user, role: $0) }
+    }
+  }
+
+  private func close(_ metrics: Metrics, _ user: String, _ role: String) {
+    metrics.noteSessionClosed(.client, worker: 0)
+    raw(user).withUnsafeBufferPointer { user in
+      raw(role).withUnsafeBufferPointer { metrics.users.left(user: user, role: $0) }
+    }
+  }
+
   private func timestamp(_ facts: BuiltinFacts) -> String { text { $0.append(timestamp: facts.wall) } }
 
   @Test func everyNameHasItsRow() throws {
@@ -38,15 +53,24 @@ struct BuiltinTests {
   }
 
   @Test func health() throws {
-    let facts = facts(try #require(Metrics(workers: 1)))
-    counters.addShared(3, to: .serverConnections, worker: 0)
+    let metrics = try #require(Metrics(workers: 2))
+    let facts = facts(metrics)
+    // Connections are WebSockets, not what requests come on.
+    counters.addShared(9, to: .serverConnections, worker: 0)
     counters.add(2, to: .runningExchanges, worker: 1)
+    metrics.users.know(roles: ["user", "admin"])
+    for (user, role) in [("ann", "admin"), ("bob", "user"), ("ann", "pilot"), ("bob", "user")] {
+      open(metrics, user, role)
+    }
+    open(metrics, "eve", "user")
+    close(metrics, "eve", "user")
     let (reply, body) = try answer(.health, facts)
     #expect(reply.status == 200 && "\(reply.contentType)" == "application/json")
     let expected: NSDictionary = [
       "status": "OK", "timestamp": timestamp(facts), "version": "\(Version.text)",
       "connections": [
-        "totalConnections": 3, "totalUsers": 0, "totalPendingRequests": 2, "connectionsByRole": [String: Int](),
+        "totalConnections": 4, "totalUsers": 2, "totalPendingRequests": 2,
+        "connectionsByRole": ["user": 2, "admin": 1, "other": 1],
       ],
     ]
     #expect(try object(body) == expected)
@@ -55,20 +79,25 @@ struct BuiltinTests {
   @Test func stats() throws {
     let metrics = try #require(Metrics(workers: 2))
     let facts = facts(metrics)
-    counters.addShared(5, to: .serverConnections, worker: 1)
+    counters.addShared(9, to: .serverConnections, worker: 1)
     counters.add(1, to: .runningExchanges, worker: 0)
     counters.add(40, to: .exchanges, worker: 0)
     counters.add(2, to: .exchanges, worker: 1)
     metrics.noteCharge(Amount(units: 2_500_000_000), shortfall: .zero, worker: 1)
     metrics.figures.set(.ledgerQueue, 4)
     var expected: [String: Any] = [
-      "totalConnections": 5, "totalUsers": 0, "totalPendingRequests": 1, "connectionsByRole": [String: Int](),
+      "totalConnections": 0, "totalUsers": 0, "totalPendingRequests": 1, "connectionsByRole": [String: Int](),
       "timestamp": timestamp(facts), "version": "\(Version.text)", "uptime": 12, "generation": 7, "exchanges": 42,
       "creditsCharged": 2.5, "ledger": ["failing": false, "queue": 4],
     ]
     #expect(try object(answer(.stats, facts).body) == expected as NSDictionary)
     metrics.figures.set(.ledgerFailing, 1)
     expected["ledger"] = ["failing": true, "queue": 4]
+    #expect(try object(answer(.stats, facts).body) == expected as NSDictionary)
+    open(metrics, "ann", "nobody")
+    expected["totalConnections"] = 1
+    expected["totalUsers"] = 1
+    expected["connectionsByRole"] = ["other": 1]
     #expect(try object(answer(.stats, facts).body) == expected as NSDictionary)
   }
 

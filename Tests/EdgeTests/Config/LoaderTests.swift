@@ -63,6 +63,18 @@ import Testing
       all: {path: /*, service: other}
       paid: {path: /paid, service: other, price: 0.5, policies: auth}
       llm: {path: /v1/chat/completions, methods: POST, dialect: openai-chat, policies: auth}
+      talk:
+        path: [/, /ws]
+        dialect: platform-v1
+        policies: auth
+        query_token: true
+        origins: ["https://App.example.com:443", "http://[::1]:3000"]
+        message_size: 16MiB
+        in_flight: 1
+        ping: 1m
+        nonstream_type: completion
+        on_reload: drain 90s
+      quiet: {path: /quiet, methods: GET, dialect: platform-v1, policies: auth}
     log: {level: debug, access: false}
     """
 
@@ -162,7 +174,7 @@ import Testing
     for row in rows {
       #expect(row.doc.hasSuffix("."), "\(row.key)")
       switch row.fallback {
-      case .literal(let text), .environment(_, _, .some(let text)):
+      case .literal(let text), .literalWith(_, _, let text), .environment(_, _, .some(let text)):
         #expect((try? row.type.readDefault(text)) != nil, "\(row.key): \(text)")
       case .environment(_, _, .none), .required, .requiredSince, .absent, .empty: break
       }

@@ -41,6 +41,8 @@ import Testing
         "chat-completions /v1/chat/completions [auth permissions select-provider credits rate-limit] services:use on "
           + "main",
         "messages /v1/messages [auth permissions select-provider credits rate-limit] services:use on main",
+        "platform / [attempts-by-address auth attempts-by-user permissions select-provider credits rate-limit] "
+          + "services:use on main",
         "models /v1/models [auth] - on main", "credits-balance /api/credits/balance [auth rate-limit] - on main",
         "credits-history /api/credits/history [auth rate-limit] - on main",
         "credits-grant /api/credits/grant [auth permissions rate-limit] credits:grant on main",
@@ -50,6 +52,11 @@ import Testing
     #expect(targets["chat-completions"] == .models(.openAIChat))
     #expect(targets["messages"] == .models(.anthropicMessages))
     #expect(snapshot.routes.allSatisfy { !$0.fallsBackFromNamed })
+    #expect(targets["platform"] == .models(.platformV1))
+    let platform = try #require(snapshot.routes.first { $0.name == "platform" })
+    #expect(platform.paths.map(\.text) == ["/", "/ws"] && platform.methods == [.get])
+    #expect(platform.socket == SocketSettings(takesQueryToken: true))
+    #expect(snapshot.routes.allSatisfy { ($0.socket != nil) == ($0.name == "platform") })
     #expect(targets["models"] == .builtin(.models))
     #expect(targets["chat"] == .service(0))
     #expect(snapshot.providers.isEmpty && snapshot.stores.ledger == .sqlite && snapshot.credits.initial == .zero)

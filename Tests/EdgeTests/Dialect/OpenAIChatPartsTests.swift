@@ -82,7 +82,7 @@ import Testing
     ("\"n\":2", "n"), ("\"logprobs\":true", "logprobs"), ("\"top_logprobs\":2", "top_logprobs"),
     ("\"functions\":[{}]", "functions"), ("\"functions\":{}", "functions"),
     ("\"function_call\":\"auto\"", "function_call"), ("\"audio\":{}", "audio"), ("\"moderation\":{}", "moderation"),
-    ("\"response_format\":{\"type\":\"json_object\"}", "response_format"), ("\"response_format\":7", "response_format"),
+    ("\"response_format\":{\"type\":\"yaml\"}", "response_format"), ("\"response_format\":7", "response_format"),
     ("\"response_format\":{\"type\":\"json_schema\"}", "response_format"),
     ("\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{\"schema\":[]}}", "response_format"),
     ("\"tools\":[{\"type\":\"custom\"}]", "tools"), ("\"tools\":[{\"type\":\"function\"}]", "tools"),

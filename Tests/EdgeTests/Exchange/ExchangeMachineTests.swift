@@ -7,7 +7,7 @@ private enum Event: Equatable, CustomStringConvertible {
   case forward, replied, refused, connected(Bool), connectFailed(Bool), requestEnded, responseBegan, responseEnded(Bool)
   case flushed, upstreamFailed, wentStale, requestBroken(ErrorCode), clientLeft, timedOut(ExchangeTimer)
   case stopped(EndCause), suspended, resumed, answerEnded(Bool), settled, settleFailed(Bool), answerRefused,
-    attemptFailed
+    attemptFailed, brokenOff, cancelled
 
   static let all: [Event] =
     [
@@ -16,7 +16,7 @@ private enum Event: Equatable, CustomStringConvertible {
       .requestEnded, .responseBegan, .responseEnded(false), .responseEnded(true), .flushed, .upstreamFailed, .wentStale,
       .requestBroken(.invalidRequest), .requestBroken(.messageTooLarge), .clientLeft,
       .answerEnded(false), .answerEnded(true), .settled, .settleFailed(false), .settleFailed(true), .answerRefused,
-      .attemptFailed,
+      .attemptFailed, .brokenOff, .cancelled,
     ] + ExchangeTimer.allCases.map { .timedOut($0) } + [.stopped(.drain), .stopped(.cancelled)]
 
   func tell(_ machine: inout ExchangeMachine) -> ExchangeActions {
@@ -44,6 +44,8 @@ private enum Event: Equatable, CustomStringConvertible {
     case .settleFailed(let hasBegun): machine.settleFailed(hasBegun: hasBegun)
     case .answerRefused: machine.answerRefused(.rateLimitExceeded)
     case .attemptFailed: machine.attemptFailed()
+    case .brokenOff: machine.brokenOff(.upstreamCut)
+    case .cancelled: machine.cancelled()
     }
   }
 
@@ -71,6 +73,8 @@ private enum Event: Equatable, CustomStringConvertible {
     case .settleFailed(let hasBegun): "settleFailed(\(hasBegun))"
     case .answerRefused: "answerRefused"
     case .attemptFailed: "attemptFailed"
+    case .brokenOff: "brokenOff"
+    case .cancelled: "cancelled"
     }
   }
 }
@@ -151,10 +155,21 @@ private enum MachineTable {
         .bug, .bug, .to(.deciding, ExchangeActions(.closeUpstream)), .to(.deciding, ExchangeActions(.closeUpstream)),
         .to(.deciding, ExchangeActions(.closeUpstream)), .bug, .bug, .bug, .bug, .bug,
       ]
+    case .brokenOff: brokenOff
+    case .cancelled: cancelled
     case .clientLeft: everywhere(.clientLeft)
     case .stopped(let cause): everywhere(cause)
     case .timedOut(let timer): timeouts(timer)
     }
+  }
+
+  private static var brokenOff: [Outcome] {
+    [.bug, .bug] + [Outcome](repeating: breakOff(.upstreamCut), count: 5) + [.bug, .bug, .bug]
+  }
+
+  private static var cancelled: [Outcome] {
+    [.bug, answer(.cancelled, .cancelled)] + [Outcome](repeating: breakOff(.cancelled), count: 5)
+      + [.to(.settling), .to(.flushing), .bug]
   }
 
   private static func timeouts(_ timer: ExchangeTimer) -> [Outcome] {
@@ -204,6 +219,11 @@ private enum MachineTable {
     .to(.ended, ExchangeActions(.closeUpstream, .cutDownstream, .finish, cause: cause))
   }
 
+  /// What came of it is settled before the client is told.
+  private static func breakOff(_ cause: EndCause) -> Outcome {
+    .to(.settling, ExchangeActions(.closeUpstream, cause: cause))
+  }
+
   private static func everywhere(_ cause: EndCause) -> [Outcome] {
     let withoutClient = Outcome.to(.ended, ExchangeActions(.cutDownstream, .finish, cause: cause))
     return [withoutClient, withoutClient] + [Outcome](repeating: cut(cause), count: 5)
@@ -212,6 +232,13 @@ private enum MachineTable {
 }
 
 struct ExchangeMachineTests {
+  @Test func whatEndsBrokenOffKeepsItsCause() {
+    var machine = ExchangeMachine(state: .responding)
+    #expect(machine.brokenOff(.upstreamCut).cause == .upstreamCut)
+    #expect(machine.settled(.upstreamCut) == ExchangeActions(cause: .upstreamCut))
+    #expect(machine.state == .flushing)
+  }
+
   @Test func theTableIsWhole() {
     #expect(
       ExchangeState.allCases == [

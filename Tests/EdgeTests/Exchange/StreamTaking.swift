@@ -40,6 +40,9 @@ struct StreamOutcome: Equatable {
   var isRefused = false
   /// In how many pieces the answer of the client began.
   var openings = 0
+  /// What is kept for the end, and why the model has stopped.
+  var kept: [UInt8] = []
+  var reason: FinishReason?
 
   var all: [UInt8] { passed + held + rest }
 
@@ -47,6 +50,7 @@ struct StreamOutcome: Equatable {
     (usage, usageIsOpen, contentBytes) = (stream.usage, stream.usageIsOpen(isWhole: false), stream.contentBytes)
     (sawEnd, sawError) = (stream.sawEnd, stream.sawError)
     (isOpening, hasPassed) = (stream.isOpening, stream.hasPassed)
+    reason = stream.finishReason
   }
 
   /// Does with a piece what the relay does; false when the answer is over with it.
@@ -110,20 +114,23 @@ enum StreamTaking {
   static let model = StaticBytes("demo-model")
 
   static func identity(asksUsage: Bool) -> AnswerIdentity {
-    AnswerIdentity(attempt: ULID(high: 1, low: 2), model: model, created: 1_700_000_000, asksUsage: asksUsage)
+    AnswerIdentity(
+      attempt: ULID(high: 1, low: 2), model: model, created: 1_700_000_000, message: StaticBytes("req-123"),
+      asksUsage: asksUsage)
   }
 
   static func other(_ dialect: DialectName) -> DialectName {
     switch dialect {
     case .openAIChat: .anthropicMessages
-    case .anthropicMessages: .openAIChat
+    case .anthropicMessages, .platformV1: .openAIChat
     }
   }
 
-  /// The same for a client of the other dialect, whose writer has so much room behind a few bytes that are not its own.
+  /// The same for a client of the other dialect, or of the one that is given, whose writer has so much room behind a
+  /// few bytes that are not its own.
   static func translate(
-    _ bytes: [UInt8], cutAt cuts: [Int] = [], from: DialectName, asksUsage: Bool = true, last: Bool = true,
-    room: Int = 1 << 16
+    _ bytes: [UInt8], cutAt cuts: [Int] = [], from: DialectName, to: DialectName? = nil, asksUsage: Bool = true,
+    last: Bool = true, room: Int = 1 << 16
   ) -> StreamOutcome {
     var outcome = StreamOutcome()
     var stream = MeteredStream()
@@ -140,11 +147,12 @@ enum StreamTaking {
         var writer = ByteWriter(base: output.base, capacity: room + 3)
         writer.append("abc")
         let piece = stream.translate(
-          area.base, area.count, from: from, to: other(from), identity: identity(asksUsage: asksUsage),
+          area.base, area.count, from: from, to: to ?? other(from), identity: identity(asksUsage: asksUsage),
           isLast: last && step == ends.count - 1, now: 0, document, parts, to: &writer)
         if writer.overflowed || !piece.isRefused && writer.count != 3 + piece.passCount + piece.heldCount {
           Issue.record("the writer holds something else")
         }
+        outcome.kept += parts.kept
         outcome.rest = area.slice(area.count - piece.restCount..<area.count)
         goesOn = outcome.take(piece, output, at: 3) && piece.isFull
         if goesOn { area = ByteArea(outcome.rest) }

@@ -327,7 +327,7 @@ extension PolicyBench {
   }
 
   @Test func estimatesAreForRequests() throws {
-    let problem = "edge.price.estimate has a meaning in on_request and handle only"
+    let problem = "edge.price.estimate has a meaning in on_request, on_message and handle only"
     #expect(try PolicyBench.start("edge.price.estimate()") == "error: \(problem)")
     for phase in [PolicyPhase.onSelect, .onLog] {
       let bench = try PolicyBench("return {\(phase.rawValue) = function() edge.price.estimate() end}")

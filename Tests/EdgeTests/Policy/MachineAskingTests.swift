@@ -30,7 +30,15 @@ import Testing
       .onLog, "return 1", .failed,
       "on_log returned a value; return nothing, or call edge.refuse or edge.reply"
     ),
-    (.onLog, "", .passed, ""),
+    (.onLog, "", .passed, ""), (.onMessage, "", .passed, ""), (.onMessage, "return nil", .passed, ""),
+    (.onMessage, "return true", .failed, "on_message returned a value; return nothing, or call edge.refuse"),
+    (.onMessage, "edge.refuse('FORBIDDEN')", .answered, ""),
+    (.onMessage, "pcall(edge.refuse, 'FORBIDDEN') error('not stopped')", .answered, ""),
+    (
+      .onMessage, "edge.reply{}", .failed,
+      "edge.reply has a meaning in on_request and handle only; on_message has edge.refuse"
+    ),
+    (.onMessage, "error('own words')", .failed, "own words"),
     (.handle, "", .failed, "handle returned without an answer; call edge.reply"),
     (.handle, "return 1", .failed, "handle returned without an answer; call edge.reply"),
     (.handle, "edge.reply{}", .answered, ""), (.handle, "edge.refuse('FORBIDDEN')", .answered, ""),
@@ -39,7 +47,7 @@ import Testing
     (.onRequest, "coroutine.wrap(function() edge.refuse('FORBIDDEN') end)() error('on')", .answered, ""),
     (
       .onLog, "edge.refuse('FORBIDDEN')", .failed,
-      "edge.refuse has a meaning in on_request, on_select, on_retry and handle only"
+      "edge.refuse has a meaning in on_request, on_message, on_select, on_retry and handle only"
     ),
     (.onLog, "edge.reply{}", .failed, "edge.reply has a meaning in on_request and handle only"),
     (.onRequest, "error('own words')", .failed, "own words"), (.onRequest, "error('bare', 0)", .failed, "bare"),

@@ -24,7 +24,9 @@ import Testing
     for row in HostTable.functions {
       #expect(row.usage.hasPrefix(row.name) && text.contains("| `\(row.name)"), "\(row.name)")
     }
-    for field in HostTable.objects.flatMap(\.fields) { #expect(text.contains("| `req.\(field.name)"), "\(field.name)") }
+    for object in HostTable.objects {
+      for field in object.fields { #expect(text.contains("| `\(object.name).\(field.name)"), "\(field.name)") }
+    }
     for method in HostTable.classes.flatMap(\.methods) { #expect(text.contains(":\(method.name)("), "\(method.name)") }
     for row in TestAPI.functions { #expect(text.contains("| `t.\(row.name)("), "\(row.name)") }
     for row in TestAPI.methods { #expect(text.contains("| `policy:\(row.name){"), "\(row.name)") }

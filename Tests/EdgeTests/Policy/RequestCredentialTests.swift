@@ -10,18 +10,20 @@ import Testing
     case one(String)
   }
 
-  private func found(_ fields: [String]) throws -> Found {
-    var found: Found?
-    let isRequest = ParserBench().withRequest(raw(PolicyBench.head("/", fields))) { _, received in
-      switch RequestCredential(received) {
-      case .none: found = Found.none
-      case .foreign: found = .foreign
-      case .conflict: found = .conflict
-      case .one(let token): found = .one(latin(Array(token)))
-      }
+  private let bench: PolicyBench
+
+  init() throws { bench = try PolicyBench.runner() }
+
+  private func found(_ fields: [String], _ change: (inout RequestView) -> Void = { _ in }) throws -> Found {
+    try bench.show(PolicyBench.head("/", fields))
+    var view = try #require(bench.machine.host.view)
+    change(&view)
+    switch RequestCredential(view) {
+    case .none: return Found.none
+    case .foreign: return .foreign
+    case .conflict: return .conflict
+    case .one(let token): return .one(latin(Array(token)))
     }
-    #expect(isRequest)
-    return try #require(found)
   }
 
   static let single: [(String, Found)] = [
@@ -83,6 +85,111 @@ import Testing
     #expect(try found(fields.reversed()) == expected)
   }
 
+  // MARK: Upgrades
+
+  static let upgrades: [([String], String?, Found)] = [
+    ([], "abc", .one("abc")), (["authorization: Bearer abc"], "abc", .one("abc")),
+    (["x-api-key: abc"], "abc", .one("abc")), (["authorization: Bearer abc"], "abd", .conflict),
+    (["authorization: Basic x"], "abc", .conflict), ([], "", .one("")),
+    (["sec-websocket-protocol: Bearer abc"], nil, .one("abc")),
+    (["Sec-WebSocket-Protocol: bearer   a.b.c "], nil, .one("a.b.c")),
+    (["sec-websocket-protocol: Bearer, abc"], nil, .one("abc")),
+    (["sec-websocket-protocol: BEARER,abc"], nil, .one("abc")),
+    (["sec-websocket-protocol: , Bearer ,\t abc , "], nil, .one("abc")),
+    (["sec-websocket-protocol: Bearer", "sec-websocket-protocol: abc"], nil, .one("abc")),
+    (["sec-websocket-protocol: chat, Bearer, abc, other"], nil, .one("abc")),
+    (["sec-websocket-protocol: chat, Bearer abc"], nil, .one("abc")),
+    (["sec-websocket-protocol: chat"], nil, .none), (["sec-websocket-protocol: abc.def, x"], nil, .none),
+    (["sec-websocket-protocol:"], nil, .none), (["sec-websocket-protocol: Bearers, abc"], nil, .none),
+    (["sec-websocket-protocol: Bearer"], nil, .foreign), (["sec-websocket-protocol: chat, Bearer"], nil, .foreign),
+    (["sec-websocket-protocol: Bearer, Bearer"], nil, .one("Bearer")),
+    (["sec-websocket-protocol: Bearer, a, Bearer, a"], nil, .one("a")),
+    (["sec-websocket-protocol: Bearer, a, Bearer, b"], nil, .conflict),
+    (["sec-websocket-protocol: Bearer a", "sec-websocket-protocol: Bearer b"], nil, .conflict),
+    (["sec-websocket-protocol: Bearer a, Bearer, a"], nil, .one("a")),
+    (["sec-websocket-protocol: Bearer, a", "authorization: Bearer a", "x-api-key: a"], "a", .one("a")),
+    (["sec-websocket-protocol: Bearer, a"], "b", .conflict),
+    (["sec-websocket-protocol: Bearer, a", "x-api-key: b"], nil, .conflict),
+    (["sec-websocket-protocol: Bearer", "x-api-key: b"], nil, .conflict),
+  ]
+
+  @Test(arguments: upgrades)
+  func placesOfUpgrades(_ fields: [String], _ query: String?, _ expected: Found) throws {
+    let arena = Arena()
+    #expect(
+      try found(fields) { view in
+        view.isUpgrade = true
+        view.queryToken = query.map { arena.text($0) }
+      } == expected)
+    // No other request has them.
+    let plain = fields.filter { !$0.lowercased().hasPrefix("sec-websocket-protocol") }
+    #expect(try found(fields) { $0.queryToken = query.map { arena.text($0) } } == found(plain))
+  }
+
+  @Test func twoTokensInTheQuery() throws {
+    func two(_ fields: [String], _ isUpgrade: Bool) throws -> Found {
+      try found(fields) { view in
+        view.isUpgrade = isUpgrade
+        view.hasTwoQueryTokens = true
+      }
+    }
+    #expect(try two([], true) == .conflict)
+    #expect(try two(["x-api-key: a"], true) == .conflict)
+    #expect(try two(["x-api-key: a"], false) == .one("a"))
+  }
+
+  static let forms: [([String], String)] = [
+    ([], "none"), (["sec-websocket-protocol: chat"], "none"), (["sec-websocket-protocol: Bearer"], "none"),
+    (["sec-websocket-protocol: Bearer a"], "value"), (["SEC-WEBSOCKET-PROTOCOL: bearer a"], "value"),
+    (["sec-websocket-protocol: Bearer, a"], "Bearer"), (["sec-websocket-protocol: bEARER ,a"], "bEARER"),
+    (["sec-websocket-protocol: Bearer", "sec-websocket-protocol: a"], "Bearer"),
+    (["sec-websocket-protocol: chat, Bearer, a"], "Bearer"),
+    (["sec-websocket-protocol: Bearer a, Bearer, a"], "Bearer"),
+    (["sec-websocket-protocol: Bearer, a, Bearer a"], "Bearer"),
+    (["x-sec-websocket-protocol: Bearer, a", "authorization: Bearer a"], "none"),
+  ]
+
+  /// What the answer to an upgrade must say is the name as the client has written it.
+  @Test(arguments: forms) func formsOfSubprotocols(_ fields: [String], _ expected: String) throws {
+    try bench.show(PolicyBench.head("/", fields))
+    let view = try #require(bench.machine.host.view)
+    switch RequestCredential.subprotocol(view.received) {
+    case .none: #expect(expected == "none")
+    case .value: #expect(expected == "value")
+    case .list(let name):
+      #expect(expected == latin(Array(UnsafeBufferPointer(start: name.start, count: name.count))))
+    }
+  }
+
+  /// Whatever request it is of.
+  @Test func subprotocolsWithATokenCannotBeRead() throws {
+    func read(_ field: String) throws -> String {
+      try bench.run("return req.headers['Sec-WebSocket-PROTOCOL']", "/", [field])
+    }
+    for value in ["Bearer a", "Bearer, a", "bearer,a", "chat, Bearer, a", "chat, Bearer a"] {
+      #expect(try read("sec-websocket-protocol: \(value)") == "nil")
+    }
+    #expect(try read("sec-websocket-protocol: chat, v1") == "'chat, v1'")
+    #expect(try read("sec-websocket-protocol: Bearer") == "'Bearer'")
+    #expect(try read("x-other: Bearer, a") == "nil", "there is none")
+  }
+
+  @Test func scriptsSeeUpgrades() throws {
+    #expect(try bench.run("return req.upgrade") == "false")
+    #expect(try bench.run("return req.upgrade", "/", ["upgrade: websocket", "connection: upgrade"]) == "false")
+    let asking = try PolicyBench(
+      "return {on_request = function(req, ctx) ctx.user = tostring(req.upgrade) .. tostring(req.args.token) .. "
+        + "(req.credential and select(2, edge.jwt.verify(req.credential)) or '-') end}")
+    try asking.show(PolicyBench.head("/?a=1"))
+    asking.machine.host.view?.isUpgrade = true
+    #expect(asking.ask() == .passed)
+    #expect(asking.machine.user(asking.context).map { String(decoding: $0, as: UTF8.self) } == "truenil-")
+    let arena = Arena()
+    asking.machine.host.view?.queryToken = arena.text("not.a.token")
+    #expect(asking.ask() == .passed)
+    #expect(asking.machine.user(asking.context).map { String(decoding: $0, as: UTF8.self) } == "truenilmalformed")
+  }
+
   // MARK: What scripts see
 
   static let seen: [([String], String, String)] = [
@@ -95,7 +202,6 @@ import Testing
   ]
 
   @Test(arguments: seen) func scriptsGetAHandle(_ fields: [String], _ handle: String, _ verdict: String) throws {
-    let bench = try PolicyBench.runner()
     #expect(try bench.run("return req.credential", "/", fields) == handle)
     for name in ["verify", "claims"] {
       #expect(try bench.run("return edge.jwt.\(name)(req.credential)", "/", fields) == verdict)
@@ -104,7 +210,6 @@ import Testing
 
   /// Whatever a script tries, it does not read the token.
   @Test func theHandleTellsNothing() throws {
-    let bench = try PolicyBench.runner()
     let fields = ["authorization: Bearer hush-hush", "x-api-key: hush-hush", "cookie: c=d"]
     for code in [
       "return tostring(req.credential)", "return req.credential .. ''", "return #req.credential",
@@ -135,7 +240,6 @@ import Testing
   }
 
   @Test func theHandleIsThatOfTheRequestAtHand() throws {
-    let bench = try PolicyBench.runner()
     #expect(try bench.run("state.kept = req.credential return state.kept", "/", ["authorization: Basic x"]) == "handle")
     #expect(try bench.run("return edge.jwt.verify(state.kept)") == "nil, 'no credential'")
     #expect(try bench.run("return edge.jwt.verify(state.kept)", "/", ["x-api-key: a"]) == "nil, 'malformed'")

@@ -44,7 +44,10 @@ import Testing
     ("return {}", .failed, "on_retry returned a value; return nothing, or call edge.refuse"),
     ("edge.reply{}", .failed, "edge.reply has a meaning in on_request and handle only"),
     ("edge.credit.hold('ann', 1)", .failed, "edge.credit.hold has a meaning in on_select only"),
-    ("edge.price.estimate()", .failed, "edge.price.estimate has a meaning in on_request and handle only"),
+    (
+      "edge.price.estimate()", .failed,
+      "edge.price.estimate has a meaning in on_request, on_message and handle only"
+    ),
     ("error('own words')", .failed, "own words"),
   ]
 

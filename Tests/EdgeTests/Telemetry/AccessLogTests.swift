@@ -177,6 +177,19 @@ struct AccessLogTests {
     #expect((object["parent"] as? String)?.count == 26)
   }
 
+  @Test func messages() throws {
+    var record = ExchangeRecord()
+    record.origin = .message
+    let area = ByteArea([UInt8](repeating: 0, count: RecordText.bytes))
+    for (index, byte) in raw("a-1:b").enumerated() { area.base[RecordText.messageOffset + index] = byte }
+    record.messageCount = 5
+    let text = written { $0.append(accessLine: record, text: area.base) }.text
+    #expect(text.contains(#","origin":"message","messageId":"a-1:b","listener":"#), "\(text)")
+    #expect(Set(try parsed(text).keys) == Set(AccessLogTests.keys + ["origin", "messageId"]))
+    record.origin = .client
+    #expect(Set(try parsed(line(record).text).keys) == Set(AccessLogTests.keys))
+  }
+
   @Test func ipv6Client() throws {
     var record = ExchangeRecord()
     record.client = try #require(SocketAddress(numeric: "2001:db8::1", port: 1))

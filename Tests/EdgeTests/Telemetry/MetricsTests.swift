@@ -10,7 +10,11 @@ struct MetricsTests {
     #expect(WholeWord.ends + EndCause.allCases.count <= WholeWord.fetches)
     #expect(WholeWord.fetches + 2 <= WholeWord.holds)
     #expect(WholeWord.holds + HoldResult.allCases.count <= WholeWord.shortfall)
-    #expect(WholeWord.shortfall < WholeWord.count)
+    #expect(WholeWord.shortfall < WholeWord.sessionsOpened)
+    #expect(WholeWord.sessionsOpened < WholeWord.sessionsEnded && WholeWord.sessionsEnded < WholeWord.sessionEnds)
+    #expect(SessionEnd.allCases.enumerated().allSatisfy { $0 == Int($1.rawValue) })
+    #expect(WholeWord.sessionEnds + SessionEnd.allCases.count <= WholeWord.messages)
+    #expect(WholeWord.messages < WholeWord.count)
     #expect(RouteWord.statuses + StatusClass.names.count == RouteWord.requestBytes)
     #expect(RouteWord.responseBytes < RouteWord.duration)
     #expect(RouteWord.duration + DurationBuckets.words == RouteWord.count)
@@ -64,6 +68,42 @@ struct MetricsTests {
     #expect(told["edge_fetches_total", ["origin": "background"]] == 1)
     #expect(!told.families.contains("edge_exchanges_total"))
     #expect(told["edge_exchange_ends_total", ["cause": "completed"]] == 0)
+  }
+
+  /// A message on a WebSocket is a client's exchange as a request is.
+  @Test func messages() throws {
+    let metrics = try #require(Metrics(workers: 1))
+    let chat = metrics.names.claim(.route, "chat")
+    var record = ExchangeRecord()
+    record.origin = .message
+    record.status = 402
+    record.cause = .refused
+    metrics.noteExchange(record, route: chat, worker: 0)
+    let told = try metrics.told()
+    #expect(told["edge_exchanges_total", ["route": "chat", "status": "4xx"]] == 1)
+    #expect(told["edge_exchange_ends_total", ["cause": "refused"]] == 1)
+    #expect(told["edge_exchange_duration_seconds_count", ["route": "chat"]] == 1)
+    #expect(told["edge_fetches_total", ["origin": "background"]] == 0)
+  }
+
+  @Test func sessions() throws {
+    let metrics = try #require(Metrics(workers: 2))
+    #expect(metrics.openSessions == 0)
+    #expect(try metrics.told()["edge_websocket_sessions"] == 0)
+    for worker in [0, 1, 1, 0] { metrics.noteSessionOpened(worker: worker) }
+    for worker in [1, 0, 1] { metrics.noteMessage(worker: worker) }
+    metrics.noteSessionClosed(.client, worker: 0)
+    metrics.noteSessionClosed(.expired, worker: 1)
+    metrics.noteSessionClosed(.internalError, worker: 1)
+    #expect(metrics.openSessions == 1)
+    let told = try metrics.told()
+    #expect(told["edge_websocket_sessions"] == 1 && told.kinds["edge_websocket_sessions"] == "gauge")
+    #expect(told["edge_websocket_messages_total"] == 3)
+    let ends = SessionEnd.allCases.map { told["edge_websocket_closed_total", ["reason": "\($0.name)"]] }
+    #expect(ends == [1, 0, 0, 0, 1, 0, 0, 0, 0, 1])
+    let names = SessionEnd.allCases.map { "\($0.name)" }
+    #expect(
+      names == ["client", "protocol", "too_large", "idle", "expired", "drain", "reload", "slow", "limit", "error"])
   }
 
   @Test(arguments: [

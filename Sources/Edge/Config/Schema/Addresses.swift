@@ -104,7 +104,7 @@ extension HostPort {
   }
 
   /// `host[:port]` in two; the host keeps its brackets.
-  fileprivate static func split(_ text: String) throws(ValueComplaint) -> (host: String, port: UInt16?) {
+  static func split(_ text: String) throws(ValueComplaint) -> (host: String, port: UInt16?) {
     var host = text[...]
     var port: Substring?
     if text.hasPrefix("[") {
@@ -169,7 +169,7 @@ enum HostText {
   }
 
   /// An address or a DNS name.
-  fileprivate static func host(_ text: String, in whole: String) throws(ValueComplaint) -> String {
+  static func host(_ text: String, in whole: String) throws(ValueComplaint) -> String {
     if let bytes = IPText.bytes(text), bytes.count == 4 { return IPText.text(bytes) }
     return try name(text, in: whole)
   }
@@ -196,7 +196,7 @@ enum HostText {
   }
 
   /// `[IPv6]` as its canonical text without brackets.
-  fileprivate static func bracketed(_ text: String) throws(ValueComplaint) -> String {
+  static func bracketed(_ text: String) throws(ValueComplaint) -> String {
     guard let bytes = IPText.bytes(String(text.dropFirst().dropLast())), bytes.count == 16 else {
       throw ValueComplaint("'\(text)' is not an IPv6 address in brackets")
     }

@@ -49,6 +49,12 @@ indirect enum ValueType: Sendable {
   case host
   /// A path pattern.
   case pattern
+  /// Where a page of a browser comes from: `scheme://host[:port]`.
+  case origin
+  /// What becomes of WebSockets when a reload changes their route.
+  case sessionReload
+  /// The wire format of a provider.
+  case providerDialect
   /// The name of a thing in another section.
   case reference(NamedKind)
   /// A secret, which is never shown.
@@ -87,6 +93,8 @@ enum SchemaFallback: Sendable {
   case absent
   /// This text, read like one in the file; for a list, its members with commas between.
   case literal(String)
+  /// The same where another key of the mapping has this value; where it has not, there is no value.
+  case literalWith(key: String, value: String, String)
   /// The environment variable, when set and not empty, with `suffix` appended; else the text, if there is one.
   case environment(String, suffix: String, otherwise: String?)
   /// An empty list or map, or a section made of its rows' defaults.
@@ -136,7 +144,7 @@ struct SchemaSection: Sendable {
   static func isNeeded(_ row: SchemaRow) -> Bool {
     switch row.fallback {
     case .required, .requiredSince: true
-    case .absent, .literal, .environment, .empty: false
+    case .absent, .literal, .literalWith, .environment, .empty: false
     }
   }
 
@@ -167,6 +175,9 @@ extension ValueType {
     case .addressBlock: "an address block such as 10.0.0.0/8"
     case .host: "a host name such as api.example.com or *.example.com"
     case .pattern: "a path such as /api/chat/*"
+    case .origin: "an origin such as https://app.example.com"
+    case .sessionReload: SessionReloadText.expectation
+    case .providerDialect: "one of \(DialectText.ofProviders.joined(separator: ", "))"
     case .secret: "a secret of at least \(SecretText.bytesMin) bytes"
     case .key(let none): "a key of at most \(SecretText.bytesMax) characters without blanks, or '\(none)'"
     case .decimal(_, let bounds): "a decimal such as 0.03, \(bounds.lowerBound) to \(bounds.upperBound)"

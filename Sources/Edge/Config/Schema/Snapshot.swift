@@ -233,12 +233,32 @@ struct Route: Sendable, Equatable {
   var price: Amount?
   /// A client that has named its provider gets an answer of another one when that fails.
   var fallsBackFromNamed = false
+  /// Of a route whose dialect is spoken on WebSockets.
+  var socket: SocketSettings?
 
   /// Nothing of it goes anywhere before its credits are held.
   var costs: Bool {
     if case .models = target { return true }
     return price != nil
   }
+}
+
+/// What a route says about its WebSockets.
+struct SocketSettings: Sendable, Equatable {
+  /// `query_token`: a token may stand in the URL, as `?token=`.
+  var takesQueryToken = false
+  /// `origins`: of browsers' pages, such as `https://app.example.com`, in lower case; empty: any.
+  var origins: [String] = []
+  /// `message_size`: the longest message of a client.
+  var messageBytesMax = 1 << 20
+  /// `in_flight`: requests that run at once on one of them.
+  var requestsMax = 32
+  /// `ping`: between two pings.
+  var pingMilliseconds = 30_000
+  /// `nonstream_type`: what the `type` of an answer is that was not streamed.
+  var wholeAnswerType = "done"
+  /// `on_reload`.
+  var onReload = SessionReload.keep
 }
 
 /// `auth`: which tokens are accepted.

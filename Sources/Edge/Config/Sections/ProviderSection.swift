@@ -19,7 +19,7 @@ enum ProviderState: Sendable, Equatable {
 /// The keys of a provider.
 enum ProviderSection {
   static let dialect = SchemaRow(
-    "dialect", .choice(DialectName.allCases.map(\.rawValue)), .required, .live, "The wire format that it speaks.")
+    "dialect", .providerDialect, .required, .live, "The wire format that it speaks.")
   static let endpoints = SchemaRow(
     ServiceSection.endpoints.key, ServiceSection.endpoints.type, .absent, .live,
     "Where the provider is reached: http://host[:port] or https://host[:port], no path. They must be written, but with "

@@ -40,7 +40,8 @@ enum RouteSection {
     "A policy whose script answers, instead of a service; it runs after the route's policies.")
   static let dialect = SchemaRow(
     "dialect", .choice(DialectName.allCases.map(\.rawValue)), .absent, .live,
-    "The wire format that clients speak: a provider of the model that they name answers, instead of a service.")
+    "The wire format that clients speak: a provider of the model that they name answers, instead of a service. "
+      + "platform-v1 is spoken on WebSockets.")
   static let fallbackExplicit = SchemaRow(
     "fallback_explicit", .boolean, .absent, .live,
     "With `dialect`: whether another provider is asked when the one fails that the client has named. When left out, "
@@ -65,12 +66,47 @@ enum RouteSection {
     "Whether a request that is not idempotent (POST, PATCH) is sent again, once, when the kept connection it went out "
       + "on turns out to be dead. Nobody can prove that the service had not begun; idempotent ones always are.")
 
+  /// The dialect of routes that have WebSockets.
+  static let socketDialect = DialectName.platformV1
+  static let queryToken = socketRow(
+    "query_token", .boolean, "false",
+    "Whether the token may stand in the URL, as ?token=: browsers cannot send it in a header. It is removed before "
+      + "anything is logged or asked.")
+  static let origins = SchemaRow(
+    "origins", .list(.origin, count: 1...64, scalarAllowed: true), .absent, .live,
+    "With `dialect: platform-v1`: pages that may open WebSockets, by what a browser's Origin says; all when left out. "
+      + "Clients that are no browsers send no Origin and are not asked for one.")
+  static let messageSize = socketRow(
+    "message_size", .size((1 << 10)...(16 << 20)), "1MiB", "Largest message of a client; beyond, its WebSocket closes.")
+  static let inFlight = socketRow(
+    "in_flight", .integer(1...1_024), "32", "Requests that may run at once on a WebSocket.")
+  static let ping = socketRow(
+    "ping", .duration(1_000...600_000), "30s",
+    "Between two pings; a WebSocket closes whose client has not answered the last one.")
+  static let nonstreamType = socketRow(
+    "nonstream_type", .choice(["done", "completion"]), "done", "The `type` of an answer that is not streamed.")
+  static let onReload = socketRow(
+    "on_reload", .sessionReload, SessionReloadText.words[0],
+    "What becomes of WebSockets when a reload has changed the route, a script of its policies or their settings: they "
+      + "go on by the new rules (keep), take no more requests and end with their last one, at the latest after a time "
+      + "(drain 5m), or end at once (close).")
+
+  /// What only routes with WebSockets have.
+  static let socketRows = [queryToken, origins, messageSize, inFlight, ping, nonstreamType, onReload]
+
+  /// A key with a default where the route has WebSockets, and without a value elsewhere.
+  private static func socketRow(_ key: String, _ type: ValueType, _ fallback: String, _ doc: String) -> SchemaRow {
+    SchemaRow(
+      key, type, .literalWith(key: dialect.key, value: socketDialect.rawValue, fallback), .live,
+      "With `dialect: \(socketDialect.rawValue)`: \(doc.prefix(1).lowercased())\(doc.dropFirst())")
+  }
+
   static let schema = SchemaSection(
     "route", "Which requests go where.",
     [
       path, host, methods, listeners, service, builtin, handler, dialect, fallbackExplicit, policies, permission,
       price, bodySize, clientFin, replayOnStale,
-    ])
+    ] + socketRows)
 
   /// What a route may lead to, in the order of messages; each with an example of its value.
   static let targets = [
@@ -108,7 +144,20 @@ enum RouteSection {
       policies: try indices(fields, policies, names.policies),
       permission: try fields.optionalText(permission),
       price: try fields.optionalInteger(price).map { Amount(units: Int64($0)) },
-      fallsBackFromNamed: fields[fallbackExplicit] == nil ? false : try fields.boolean(fallbackExplicit))
+      fallsBackFromNamed: fields[fallbackExplicit] == nil ? false : try fields.boolean(fallbackExplicit),
+      socket: try socket(fields))
+  }
+
+  /// What a route says about its WebSockets; nil when it has none.
+  private static func socket(_ fields: SectionFields) throws(SchemaDefect) -> SocketSettings? {
+    guard try fields.optionalText(dialect) == socketDialect.rawValue else { return nil }
+    guard let reload = SessionReloadText.meaning(try fields.text(onReload)) else {
+      throw SchemaDefect(path: fields.path(of: onReload.key), wanted: "word about reloads")
+    }
+    return SocketSettings(
+      takesQueryToken: try fields.boolean(queryToken), origins: try fields.texts(origins),
+      messageBytesMax: try fields.integer(messageSize), requestsMax: try fields.integer(inFlight),
+      pingMilliseconds: try fields.integer(ping), wholeAnswerType: try fields.text(nonstreamType), onReload: reload)
   }
 
   private static func target(_ fields: SectionFields, _ names: RouteNames) throws(SchemaDefect) -> RouteTarget {

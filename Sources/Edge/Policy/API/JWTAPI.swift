@@ -49,7 +49,7 @@ extension PolicyHost {
       token = text
     } else if call.handle(1, class: HostClass.credential) != nil {
       guard let view else { return .refused("no credential") }
-      switch RequestCredential(view.received) {
+      switch RequestCredential(view) {
       case .none: return .refused("no credential")
       case .foreign: return .refused("unsupported scheme")
       case .conflict: return .refused("two credentials")

@@ -9,15 +9,17 @@ enum PriceAPI {
   static let rows = [
     HostRow(
       "edge.price.estimate", "edge.price.estimate()",
-      "In on_request and handle: what the cheapest of those that could answer would hold, in billionths of a credit; "
-        + "nil where the route costs nothing. Waits until the body is there. A body that is no proper request, or asks "
-        + "for a model that nobody offers, ends the exchange.", estimate)
+      "In on_request, on_message and handle: what the cheapest of those that could answer would hold, in billionths of "
+        + "a credit; nil where the route costs nothing. Waits until the body is there. A body that is no proper "
+        + "request, or asks for a model that nobody offers, ends the exchange.", estimate)
   ]
 
   private static let estimate: HostFunction = { state, context, result in
     let call = HostCall(state, result)
     guard let host = PolicyHost.of(context) else { return call.nothing() }
-    guard host.mayReply else { return call.raise("edge.price.estimate has a meaning in on_request and handle only") }
+    guard host.mayAsk else {
+      return call.raise("edge.price.estimate has a meaning in on_request, on_message and handle only")
+    }
     switch host.price {
     case .free: return call.value(.nothing)
     case .known(let amount): return call.value(.integer(Int(amount.units)))

@@ -42,11 +42,11 @@ enum RequestAPI {
       read($0, $1, $2) { call, host, view in call.text(view.listener) }
     },
     HostRow("upgrade", "req.upgrade", "Whether the request opens a WebSocket.") {
-      read($0, $1, $2) { call, host, view in call.value(.boolean(false)) }
+      read($0, $1, $2) { call, host, view in call.value(.boolean(view.isUpgrade)) }
     },
     HostRow("credential", "req.credential", "The bearer token or API key, for edge.jwt; nil when there is none.") {
       read($0, $1, $2) { call, host, view in
-        if case .none = RequestCredential(view.received) { return call.nothing() }
+        if case .none = RequestCredential(view) { return call.nothing() }
         return call.value(.handle(class: HostClass.credential, payload: 0))
       }
     },
@@ -86,6 +86,9 @@ enum RequestAPI {
       guard let name = call.string(2), let start = name.baseAddress else { return call.nothing() }
       if let edit = host.edits.find(name) {
         return edit.value.map { call.text($0, edit.valueCount) } ?? call.nothing()
+      }
+      if RequestCredential.isSubprotocol(name), !RequestCredential.subprotocol(view.received).isNone {
+        return call.nothing()
       }
       return host.values(of: name, start, view.received, call)
     }
@@ -161,7 +164,7 @@ extension HostCall {
   @inline(__always)
   func text(_ start: UnsafePointer<UInt8>, _ count: Int) -> Int32 { value(.string(start, count)) }
 
-  fileprivate func address(_ address: SocketAddress, _ host: PolicyHost) -> Int32 {
+  func address(_ address: SocketAddress, _ host: PolicyHost) -> Int32 {
     let text = host.text.write { $0.append(host: address) }
     return text.flatMap { text in text.baseAddress.map { self.text($0, text.count) } } ?? nothing()
   }

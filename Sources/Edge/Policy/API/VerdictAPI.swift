@@ -20,7 +20,7 @@ enum VerdictAPI {
     let call = HostCall(state, result)
     guard let host = PolicyHost.of(context) else { return call.nothing() }
     guard host.mayRefuse else {
-      return call.raise("edge.refuse has a meaning in on_request, on_select, on_retry and handle only")
+      return call.raise("edge.refuse has a meaning in on_request, on_message, on_select, on_retry and handle only")
     }
     guard let name = call.string(1), let code = ErrorCode(name: name) else {
       return call.raise("edge.refuse needs an error code such as \"FORBIDDEN\"")
@@ -34,7 +34,11 @@ enum VerdictAPI {
   private static let reply: HostFunction = { state, context, result in
     let call = HostCall(state, result)
     guard let host = PolicyHost.of(context) else { return call.nothing() }
-    guard host.mayReply else { return call.raise("edge.reply has a meaning in on_request and handle only") }
+    guard host.mayReply else {
+      return host.phase == .onMessage
+        ? call.raise("edge.reply has a meaning in on_request and handle only; on_message has edge.refuse")
+        : call.raise("edge.reply has a meaning in on_request and handle only")
+    }
     guard call.kind(1) == .map else {
       return call.raise("edge.reply needs a table such as {status=200, json={ok=true}}")
     }
@@ -57,7 +61,10 @@ extension ErrorCode {
 
 extension PolicyHost {
   /// Whether the phase is one that may end the exchange with an error.
-  var mayRefuse: Bool { mayReply || phase == .onSelect || phase == .onRetry }
+  var mayRefuse: Bool { mayAsk || phase == .onSelect || phase == .onRetry }
+
+  /// Whether the phase is one that decides before anything goes anywhere, and may ask what that would cost.
+  var mayAsk: Bool { mayReply || phase == .onMessage }
 
   /// Whether the phase is one that may answer in the place of whoever would be asked.
   var mayReply: Bool { phase == .onRequest || phase == .handle }

@@ -33,6 +33,7 @@ struct HostObject: Sendable {
   static let headers: Int = 1
   static let parameters: Int = 2
   static let arguments: Int = 3
+  static let message: Int = 4
 }
 
 /// A kind of handle with its methods.

@@ -46,6 +46,8 @@ final class PolicyHost {
   var phase = PolicyPhase.start
   /// While a policy decides about a request.
   var view: RequestView?
+  /// While a policy decides about a message.
+  var message: MessageView?
   /// What the service will get beside what the client sent.
   var edits: HeaderEdits
   /// Since 1970, for everything that expires.

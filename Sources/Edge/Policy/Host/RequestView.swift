@@ -14,6 +14,27 @@ struct RequestView: BitwiseCopyable {
   let id: StaticBytes
   let listener: StaticBytes
   let route: PolicyRoute
+  /// It opens a WebSocket.
+  var isUpgrade = false
+  /// The token of its query, taken out of `target`; nil: there was none.
+  var queryToken: StaticBytes?
+  /// The query had two of them.
+  var hasTwoQueryTokens = false
+}
+
+/// A message on a WebSocket, as policies see it.
+struct MessageView: BitwiseCopyable {
+  /// The whole message.
+  let body: StaticBytes
+  /// The id that the client has given it.
+  let messageID: StaticBytes
+  /// Its `type`, such as `chat`.
+  let type: StaticBytes
+  let client: SocketAddress
+  /// The id of the request, as the log has it.
+  let id: StaticBytes
+  let listener: StaticBytes
+  let route: PolicyRoute
 }
 
 /// What policies may know of a route.
@@ -31,60 +52,4 @@ struct ExchangeSummary: BitwiseCopyable {
   let durationNanoseconds: UInt64
   let requestBytes: UInt64
   let responseBytes: UInt64
-}
-
-/// Which credential a request carries.
-enum RequestCredential: BitwiseCopyable {
-  case none
-  case one(UnsafeBufferPointer<UInt8>)
-  /// An Authorization of another scheme: none that Edge knows.
-  case foreign
-  /// Two that differ: nobody can tell which one is meant.
-  case conflict
-
-  /// `Authorization: Bearer` and `x-api-key` may carry the same credential.
-  init(_ received: ReceivedHead) {
-    var found: UnsafeBufferPointer<UInt8>?
-    var isForeign = false
-    for index in 0..<received.table.count {
-      let field = received.table.fields[index]
-      let value = UnsafeBufferPointer(
-        start: received.bytes + Int(field.value.start), count: Int(field.value.count))
-      let token: UnsafeBufferPointer<UInt8>?
-      switch field.known {
-      case .authorization: token = RequestCredential.bearer(value)
-      case .apiKey: token = value
-      default: continue
-      }
-      guard let token else {
-        isForeign = true
-        continue
-      }
-      if let first = found, !RequestCredential.areEqual(first, token) {
-        self = .conflict
-        return
-      }
-      found = token
-    }
-    if let found {
-      // Nobody can tell which one is meant.
-      self = isForeign ? .conflict : .one(found)
-    } else {
-      self = isForeign ? .foreign : .none
-    }
-  }
-
-  private static func areEqual(_ left: UnsafeBufferPointer<UInt8>, _ right: UnsafeBufferPointer<UInt8>) -> Bool {
-    guard left.count == right.count else { return false }
-    guard let first = left.baseAddress, let second = right.baseAddress else { return true }
-    return equalBytes(first, second, left.count)
-  }
-
-  /// The token behind `Bearer` (RFC 6750 section 2.1), whatever the scheme's case; nil for another scheme.
-  private static func bearer(_ value: UnsafeBufferPointer<UInt8>) -> UnsafeBufferPointer<UInt8>? {
-    guard let start = value.baseAddress, value.count > 7, equalLowered(start, 7, "bearer ") else { return nil }
-    var skipped = 7
-    while skipped < value.count, start[skipped] == 0x20 { skipped += 1 }
-    return UnsafeBufferPointer(start: start + skipped, count: value.count - skipped)
-  }
 }

@@ -27,7 +27,7 @@ enum PolicyReference {
   /// The page as Markdown with a line end.
   static func markdown() -> String {
     var text = """
-      # Reference of `edge.*` and `req`
+      # Reference of `edge.*`, `req` and `msg`
 
       Made from the rows in the code; do not edit. [policies.md](policies.md) says how policies work.
 

@@ -41,8 +41,13 @@ enum TestAPI {
     HostRow(
       "on_request", "policy:on_request{method=, path=, headers={}, token={claims}, ctx={}, answers={}, …}",
       "Asks the policy about a request and returns the outcome: `result` (passed, refused, replied or failed) with "
-        + "what belongs to it, `ctx`, `service_headers` and `fetches`.",
+        + "what belongs to it, `ctx`, `service_headers` and `fetches`. With `upgrade = true` it opens a WebSocket: "
+        + "`query_token` is what its URL carries, and when it passed `facts` is what its messages find in `ctx`.",
       { state, context, result in TestAPI.ask(state, context, result, .onRequest) }),
+    HostRow(
+      "on_message", "policy:on_message{type=\"chat\", body= | json=, message_id=, ctx={}, estimate=, …}",
+      "Asks the policy about a message on a WebSocket.",
+      { state, context, result in TestAPI.ask(state, context, result, .onMessage) }),
     HostRow(
       "on_select",
       "policy:on_select{candidates={{provider=, model=, estimate=, priority=1, load=0, equivalent=false, "

@@ -1,5 +1,5 @@
-// What a test asks a policy with: the request, what earlier policies have left in `ctx`, the answers to what the policy
-// will fetch.
+// What a test asks a policy with: the request or the message, what earlier policies have left in `ctx`, the answers to
+// what the policy will fetch.
 //
 // Called by: the desk of a test. Never: knows the configuration's routes; a test says what a route asks for.
 
@@ -15,6 +15,11 @@ struct TestRequest {
   /// How the exchange ended, for `on_log`.
   let summary: ExchangeSummary
   let stakes: TestStakes
+  /// It opens a WebSocket.
+  let isUpgrade: Bool
+  private let queryToken: [UInt8]?
+  private let messageID: String
+  private let type: String
   private let method: String
   private let target: String
   private let hostText: String
@@ -28,7 +33,12 @@ struct TestRequest {
   /// What a table for `on_request` and `handle` may hold.
   static let known = [
     "method", "path", "query", "headers", "host", "address", "listener", "route", "permission", "pattern", "id",
-    "token", "ctx", "answers", "body", "json", "estimate", "credits", "ledger",
+    "token", "upgrade", "query_token", "ctx", "answers", "body", "json", "estimate", "credits", "ledger",
+  ]
+  /// What a table for `on_message` may hold.
+  static let knownInMessage = [
+    "message_id", "type", "body", "json", "address", "listener", "route", "permission", "id", "ctx", "answers",
+    "estimate", "credits", "ledger",
   ]
   /// What a table for `on_select` may hold.
   static let knownAtSelection = ["candidates", "id", "ctx", "answers", "credits", "ledger"]
@@ -48,9 +58,10 @@ struct TestRequest {
       case .onLog: TestRequest.knownAtEnd
       case .onSelect: TestRequest.knownAtSelection
       case .onRetry: TestRequest.knownAtRetry
+      case .onMessage: TestRequest.knownInMessage
       default: TestRequest.known
       }
-    let given = try GivenTable(value, "the request", known: known)
+    let given = try GivenTable(value, phase == .onMessage ? "the message" : "the request", known: known)
     id = try given.text("id") ?? "01JTESTS0000000000000000AB"
     context = .map(try given.pairs("ctx") ?? [])
     var answers: [FetchOutcome] = []
@@ -58,6 +69,11 @@ struct TestRequest {
     self.answers = answers
     summary = try TestRequest.summary(given)
     stakes = try TestStakes(given, phase: phase)
+    isUpgrade = try given.boolean("upgrade") ?? false
+    queryToken = try TestRequest.token(given, "query_token", sign)
+    if queryToken != nil, !isUpgrade { throw TestFault(text: "'query_token' of the request goes with upgrade = true") }
+    messageID = try given.text("message_id") ?? "message-1"
+    type = try given.text("type") ?? "chat"
     method = try given.text("method") ?? "GET"
     let query = try given.text("query")
     target = (try given.text("path") ?? "/") + (query.map { "?\($0)" } ?? "")
@@ -94,13 +110,29 @@ struct TestRequest {
         fields.append((pair.name, bytes))
       }
     }
-    switch given["token"] {
-    case .nothing: break
-    case .text(let token): fields.append(("authorization", Array("Bearer ".utf8) + token))
-    case .map, .list: fields.append(("authorization", Array("Bearer ".utf8) + (try sign(given["token"]))))
-    default: throw TestFault(text: "'token' of the request must be a table of claims, or a string")
+    if let token = try token(given, "token", sign) { fields.append(("authorization", Array("Bearer ".utf8) + token)) }
+    return try given.boolean("upgrade") == true ? fields + upgrade(fields) : fields
+  }
+
+  /// What every request says that opens a WebSocket, but for what the test says itself.
+  private static func upgrade(_ fields: [(name: String, value: [UInt8])]) -> [(name: String, value: [UInt8])] {
+    let all = [
+      ("connection", "Upgrade"), ("upgrade", "websocket"), ("sec-websocket-version", "13"),
+      ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    ]
+    let missing = all.filter { field in !fields.contains { $0.name.lowercased() == field.0 } }
+    return missing.map { ($0.0, Array($0.1.utf8)) }
+  }
+
+  private static func token(
+    _ given: GivenTable, _ name: String, _ sign: (TestValue) throws(TestFault) -> [UInt8]
+  ) throws(TestFault) -> [UInt8]? {
+    switch given[name] {
+    case .nothing: return nil
+    case .text(let token): return token
+    case .map, .list: return try sign(given[name])
+    default: throw TestFault(text: "'\(name)' of the request must be a table of claims, or a string")
     }
-    return fields
   }
 
   private static func summary(_ given: GivenTable) throws(TestFault) -> ExchangeSummary {
@@ -152,9 +184,20 @@ struct TestRequest {
   func view(of wire: WireRequest, id: StaticBytes) -> RequestView {
     RequestView(
       received: wire.received, method: wire.method, target: wire.target, host: wire.host, client: client, id: id,
-      listener: wire.arena.text(listener),
-      route: PolicyRoute(
-        name: wire.arena.text(route), permission: wire.arena.text(permission),
-        parameters: RouteParameters(pattern.map { [$0] } ?? [], arena: wire.arena)))
+      listener: wire.arena.text(listener), route: policyRoute(wire.arena), isUpgrade: isUpgrade,
+      queryToken: queryToken.map { StaticBytes(start: wire.arena.copy($0), count: $0.count) })
+  }
+
+  /// The message as the policy sees it.
+  func message(id: StaticBytes, _ arena: Arena) -> MessageView {
+    MessageView(
+      body: stakes.message(arena), messageID: arena.text(messageID), type: arena.text(type), client: client, id: id,
+      listener: arena.text(listener), route: policyRoute(arena))
+  }
+
+  private func policyRoute(_ arena: Arena) -> PolicyRoute {
+    PolicyRoute(
+      name: arena.text(route), permission: arena.text(permission),
+      parameters: RouteParameters(pattern.map { [$0] } ?? [], arena: arena))
   }
 }

@@ -135,6 +135,11 @@ struct TestStakes {
     }
   }
 
+  /// The whole message, for `on_message`.
+  func message(_ arena: Arena) -> StaticBytes {
+    body.map { StaticBytes(start: arena.copy($0), count: $0.count) } ?? StaticBytes("{}")
+  }
+
   /// The body was read.
   func bringBody(to host: PolicyHost, _ arena: Arena) {
     if let body { host.body = .known(UnsafeBufferPointer(start: arena.copy(body), count: body.count)) }

@@ -127,14 +127,12 @@ final class TestedPolicy {
     let host = machine.host
     host.stoppedNanoseconds = time.monotonic
     host.wallNanoseconds = time.wall
-    host.requestID = wire.arena.text(request.id)
-    host.edits.removeAll()
-    if phase == .onRequest || phase == .handle { host.view = request.view(of: wire, id: host.requestID) }
+    show(phase, request, wire)
     defer {
       host.view = nil
+      host.message = nil
       host.attempt = nil
     }
-    request.stakes.bring(to: host, wire.arena)
     for account in request.stakes.credits { ledger.open(account.account, account.balance, wall: time.wall) }
     var context = try fill(request.context)
     defer { machine.endContext(&context) }
@@ -150,10 +148,40 @@ final class TestedPolicy {
     guard asked.count == request.answers.count else {
       throw TestFault(text: "the test has \(request.answers.count) answers, the policy asked \(asked.count) times")
     }
+    let isOpened = phase == .onRequest && request.isUpgrade && outcome == .passed
+    let facts = isOpened ? self.facts(context) : .nothing
+    if facts == nil { outcome = .failed }
     // Before anything else runs in the machine: what was decided stands in its memory.
     let decided = decision(outcome)
-    let rest = [("service_headers", serviceHeaders()), ("fetches", .list(asked)), ("ctx", read(context))]
+    let rest = [
+      ("service_headers", serviceHeaders()), ("fetches", .list(asked)), ("ctx", read(context)),
+      ("facts", facts ?? .nothing),
+    ]
     return .map(of: decided + rest + money(phase))
+  }
+
+  /// Puts what the test asks about in the machine's reach.
+  private func show(_ phase: PolicyPhase, _ request: TestRequest, _ wire: WireRequest) {
+    let host = machine.host
+    host.requestID = wire.arena.text(request.id)
+    host.edits.removeAll()
+    request.stakes.bring(to: host, wire.arena)
+    switch phase {
+    case .onRequest, .handle: host.view = request.view(of: wire, id: host.requestID)
+    case .onMessage:
+      host.message = request.message(id: host.requestID, wire.arena)
+      // A message is there as a whole.
+      request.stakes.bringBody(to: host, wire.arena)
+    default: break
+    }
+  }
+
+  /// What a WebSocket would keep of a context; nil when it cannot.
+  private func facts(_ context: Int32) -> TestValue? {
+    guard let facts = machine.facts(context) else { return nil }
+    var copy = machine.makeContext(facts)
+    defer { machine.endContext(&copy) }
+    return read(copy)
   }
 
   /// What the policy waits for, from what the test has prepared.
