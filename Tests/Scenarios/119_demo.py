@@ -104,13 +104,18 @@ def models_of_the_demo():
     holds({"gpt-4", "demo-max"} <= {row["id"] for row in models}, f"{models}")
 
 
+def greeted(edge):
+  """The Python lines of the greeting."""
+  edge.wait(lambda: b"Ctrl-C" in edge.errors, "the greeting is not written")
+  return re.findall(r"\.venv/bin/python .+", edge.errors.decode())
+
+
 @play
 def printed_clients():
-  """the Python clients that the greeting shows, OpenAI's and Anthropic's, print what the demo provider says"""
+  """the Python clients that the greeting shows print what the demo provider says; without its route one is not shown"""
   with developing() as (_, edge, _):
-    edge.wait(lambda: b"Ctrl-C" in edge.errors, "the greeting is not written")
-    lines = re.findall(r"\.venv/bin/python .+", edge.errors.decode())
-    same([re.search(r"import (\w+)", line)[1] for line in lines], ["openai", "anthropic"])
+    lines = greeted(edge)
+    same([re.search(r"import (?:json, )?(\w+)", line)[1] for line in lines], ["openai", "anthropic", "websockets"])
     for line in lines:
       done = subprocess.run(["bash", "-c", line.replace(".venv/", f"{ROOT}/.venv/")], stdin=subprocess.DEVNULL,
                             cwd=edge.folder.path, env=environment(), capture_output=True, timeout=DEADLINE,
@@ -118,6 +123,11 @@ def printed_clients():
       same((done.returncode, done.stderr), (0, b""), line)
       said = done.stdout.decode()
       holds(said.startswith("You said: Hello\n") and said.endswith("\n"), f"{line!r} printed {said!r}")
+  config, files = shipped()
+  config, found = re.subn(r"^  platform:\n(?:    .+\n)+", "", config, flags=re.MULTILINE)
+  same(found, 1, "rows of the route")
+  with Edge(config, NO_KEYS, files, loud=True, options=["--dev"]) as edge:
+    same([line for line in greeted(edge) if "websockets" in line], [])
 
 
 @play

@@ -92,6 +92,18 @@ def printed_client():
 
 
 @play
+def printed_socket():
+  """the client on a WebSocket that the README shows prints both answers, and what each has cost"""
+  (client,) = [block for block in blocks("sh") if "websockets.sync.client" in block]
+  with refused_port() as nobody, newcomer(nobody.getsockname()[1]) as edge:
+    said = typed(client.replace(".venv/", f"{ROOT}/.venv/"), edge)
+    for name in ("a", "b"):
+      holds(f"You said: Hello, says {name}\n" in said, said)
+    same(said.count("'credits': "), 2, f"ends in {said!r}")
+    same({line["messageId"] for line in edge.matching(origin="message", status=200)}, {"a", "b"}, "messages")
+
+
+@play
 def printed_fallback():
   """the README's request whose provider fails is answered by the one it shows, and the log says what it promises"""
   (fallback,) = [line for line in curl_lines() if "demo-fallback" in line]

@@ -88,7 +88,7 @@ def a_limit():
   config = {"version": 1, "listeners": {"main": {"bind": "127.0.0.1:0"}},
             "policies": {"uploads": {"script": "uploads.lua"}, "whoami": {"script": "whoami.lua"}},
             "routes": {"all": {"path": "/*", "handler": "whoami", "policies": ["uploads"]}}}
-  files = {"policies/uploads.lua": blocks("lua")[2],
+  files = {"policies/uploads.lua": next(text for text in blocks("lua") if '"uploads"' in text),
            "policies/whoami.lua": (ROOT / "policies/whoami.lua").read_text(encoding="utf-8")}
   with Edge(config, files=files) as edge, edge.client() as client:
     same([client.get("/").status for _ in range(20)], [200] * 20)
@@ -132,6 +132,21 @@ def on_retry():
     folder.write("policies/same_model.lua", policy.replace("not attempt.next.equivalent", "true"))
     code, output, _ = command("test", folder=folder.path, extra={"JWT_SECRET": None})
     same((code, output.splitlines()[-1]), (1, "0 passed, 1 failed"), "edge test of a policy that asks everybody")
+
+
+@play
+def on_message():
+  """the policy that the guide shows for `on_message` does what its test says, and the test notices when not"""
+  config = "version: 1\nlisteners: {main: {bind: 127.0.0.1:0}}\npolicies: {visitors: {script: visitors.lua, " \
+           "settings: {model: small, limit: 5 per 1h}}}\n"
+  policy, test = [text for text in blocks("lua") if "on_message" in text]
+  files = {"policies/visitors.lua": policy, "policies/tests/visitors_test.lua": test}
+  with Folder(config, files) as folder:
+    code, output, _ = command("test", folder=folder.path, extra={"JWT_SECRET": None})
+    same((code, output.splitlines()[-1]), (0, "2 passed, 0 failed"), "edge test")
+    folder.write("policies/visitors.lua", policy.replace("not ctx.visitor", "ctx.visitor"))
+    code, output, _ = command("test", folder=folder.path, extra={"JWT_SECRET": None})
+    same((code, output.splitlines()[-1]), (1, "0 passed, 2 failed"), "edge test of a policy that takes all for staff")
 
 
 @play
