@@ -12,7 +12,7 @@ final class ConnectedUsers: Sendable {
   private static let roleBytesMax = 64
   private static let shardCount = 16
 
-  private struct Role {
+  private struct RoleCount {
     let name: [UInt8]
     var count: Int
   }
@@ -21,7 +21,7 @@ final class ConnectedUsers: Sendable {
     /// Of the configuration, in its order.
     var known: [String] = []
     /// Of open WebSockets, by the hash of their names.
-    var counts: [UInt64: Role] = [:]
+    var counts: [UInt64: RoleCount] = [:]
     /// WebSockets without a role, or with one that nothing can have.
     var others = 0
   }
@@ -74,9 +74,9 @@ final class ConnectedUsers: Sendable {
     roles.withLock { roles in
       if let known = roles.counts[key] {
         let count = known.count + change
-        roles.counts[key] = count > 0 ? Role(name: known.name, count: count) : nil
+        roles.counts[key] = count > 0 ? RoleCount(name: known.name, count: count) : nil
       } else if change > 0 {
-        roles.counts[key] = Role(name: Array(role), count: change)
+        roles.counts[key] = RoleCount(name: Array(role), count: change)
       }
     }
   }
