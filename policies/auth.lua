@@ -11,10 +11,20 @@ local policy = {}
 local user_header
 
 function policy.init(settings)
+  for name in pairs(settings) do
+    if name ~= "user_header" then error("unknown setting '" .. name .. "': there is user_header", 0) end
+  end
   user_header = settings.user_header
   if user_header == nil then user_header = "x-user-id" end
   if user_header == false then return end
-  if type(user_header) ~= "string" then error("user_header must be the name of a header, or false", 0) end
+  -- YAML reads `no` as a text.
+  local word = type(user_header) == "string" and user_header:lower()
+  if word == "no" or word == "off" or word == "none" then
+    error("user_header: '" .. user_header .. "' is a text; write false for none", 0)
+  end
+  if not word or not word:match("^[%w!#$%%&'*+.^_`|~-]+$") then
+    error("user_header must be the name of a header, or false", 0)
+  end
 end
 
 function policy.on_request(req, ctx)

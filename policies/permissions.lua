@@ -9,9 +9,20 @@ local policy = {}
 
 local default
 
+-- Words of lower-case letters, digits, '_', '.' and '-' with ':' between them.
+local function is_permission(value)
+  if type(value) ~= "string" or not value:match("^[a-z0-9_.-][a-z0-9_.:-]*$") then return false end
+  return not (value .. ":"):find("::", 1, true)
+end
+
 function policy.init(settings)
+  for name in pairs(settings) do
+    if name ~= "permission" then error("unknown setting '" .. name .. "': there is permission", 0) end
+  end
   default = settings.permission
-  if default ~= nil and type(default) ~= "string" then error("permission must be a name such as services:use", 0) end
+  if default ~= nil and not is_permission(default) then
+    error("permission must be a name such as services:use", 0)
+  end
 end
 
 -- What is asked of a request, and again of each message on a WebSocket: what roles may do can have changed since.

@@ -43,7 +43,9 @@ struct TreeBuilder {
       throw YAMLError(.depth, at: start, "nested deeper than \(depthMax) levels")
     }
     if let top = open.last, top.isMapping, top.key == nil {
-      throw YAMLError(.key, at: start, "a key must be a single value, not a list or a mapping")
+      throw YAMLError(
+        .key, at: start, "a key must be a single value, not a list or a mapping",
+        hint: "put text that begins with '{' or '[' into quotes; fill in a template before it is read")
     }
     open.append(Frame(start: start, isMapping: isMapping, isFlow: isFlow, lastEnd: start))
   }
@@ -81,7 +83,8 @@ struct TreeBuilder {
     }
     if let first = places.updateValue(key.start, forKey: scalar.text) {
       throw YAMLError(
-        .duplicateKey, at: key.start, related: first, "the key '\(scalar.text)' stands twice in this mapping",
+        .duplicateKey, at: key.start, related: first, key: scalar.text,
+        "the key '\(scalar.text)' stands twice in this mapping",
         hint: "the first one is on line \(first.line)")
     }
   }

@@ -34,16 +34,22 @@ public struct YAMLError: Error, Sendable, Equatable {
   public let position: Position
   /// A second place that belongs to it, if there is one.
   public let related: Position?
+  /// The key that stands twice; nil for all other kinds.
+  public let key: String?
   /// What is wrong, in one sentence without a final stop.
   public let message: String
   /// What to do about it, if that can be said.
   public let hint: String?
 
   /// An error from its parts.
-  public init(_ kind: Kind, at position: Position, related: Position? = nil, _ message: String, hint: String? = nil) {
+  public init(
+    _ kind: Kind, at position: Position, related: Position? = nil, key: String? = nil, _ message: String,
+    hint: String? = nil
+  ) {
     self.kind = kind
     self.position = position
     self.related = related
+    self.key = key
     self.message = message
     self.hint = hint
   }

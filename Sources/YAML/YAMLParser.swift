@@ -86,9 +86,9 @@ public struct YAMLParser: ~Copyable {
         }
         firstStart = start
       case YAML_ALIAS_EVENT:
-        let name = text(event.data.alias.anchor) ?? ""
         throw YAMLError(
-          .anchor, at: start, "aliases are not supported", hint: "write the value of '*\(name)' out here")
+          .anchor, at: start, "aliases are not supported",
+          hint: "put text that begins with '*' into quotes, or write out what the alias stands for")
       case YAML_SCALAR_EVENT:
         try refuseAnchor(event.data.scalar.anchor, at: start)
         try tree.add(try scalar(event, start: start), start: start, end: end)
@@ -123,7 +123,7 @@ public struct YAMLParser: ~Copyable {
     if written == "!" { return Scalar(value, style: style, tag: .str) }
     guard written.hasPrefix(YAMLParser.tagPrefix),
       let tag = Scalar.Tag(rawValue: String(written.dropFirst(YAMLParser.tagPrefix.count)))
-    else { throw unknownTag(written, at: start) }
+    else { throw unknownTag(at: start) }
     let scalar = Scalar(value, style: style, tag: tag)
     let fits =
       switch tag {
@@ -133,7 +133,7 @@ public struct YAMLParser: ~Copyable {
       case .int: scalar.integer != .none
       case .float: scalar.float != nil
       }
-    guard fits else { throw YAMLError(.tag, at: start, "'\(value)' is not what its tag !!\(tag.rawValue) says") }
+    guard fits else { throw YAMLError(.tag, at: start, "the value is not what its tag !!\(tag.rawValue) says") }
     return scalar
   }
 
@@ -141,19 +141,21 @@ public struct YAMLParser: ~Copyable {
 
   private func checkTag(_ raw: UnsafeMutablePointer<UInt8>?, allowed: String, at place: Position) throws(YAMLError) {
     guard let tag = text(raw), tag != "!", tag != YAMLParser.tagPrefix + allowed else { return }
-    throw unknownTag(tag, at: place)
+    throw unknownTag(at: place)
   }
 
-  private func unknownTag(_ tag: String, at place: Position) -> YAMLError {
-    let shown = tag.hasPrefix(YAMLParser.tagPrefix) ? "!!" + tag.dropFirst(YAMLParser.tagPrefix.count) : tag
-    return YAMLError(.tag, at: place, "the tag '\(shown)' is not supported", hint: "remove it")
+  /// Names of tags and anchors are not repeated: a secret that begins with such a sign looks like one.
+  private func unknownTag(at place: Position) -> YAMLError {
+    YAMLError(
+      .tag, at: place, "this tag is not supported", hint: "put text that begins with '!' into quotes, or remove the tag"
+    )
   }
 
   private func refuseAnchor(_ raw: UnsafeMutablePointer<UInt8>?, at place: Position) throws(YAMLError) {
-    guard let name = text(raw) else { return }
+    if raw == nil { return }
     throw YAMLError(
       .anchor, at: place, "anchors are not supported",
-      hint: "remove '&\(name)' and write the value out where it is used")
+      hint: "put text that begins with '&' into quotes, or remove the anchor and write the value out where it is used")
   }
 
   private func text(_ raw: UnsafeMutablePointer<UInt8>?) -> String? { raw.map { String(cString: $0) } }
@@ -177,6 +179,29 @@ public struct YAMLParser: ~Copyable {
     ("found unexpected document indicator", "a quote is not closed"),
   ]
 
+  /// What in the text itself explains why it cannot be read.
+  private func cause(near line: Int) -> String? {
+    for number in max(1, line - 1)...line {
+      let bytes = source.bytes[source.range(ofLine: number)]
+      let text = bytes.drop { $0 == 0x20 }
+      if ["<<<<<<< ", ">>>>>>> "].contains(where: { bytes.starts(with: $0.utf8) }) {
+        return "line \(number) is what a merge conflict leaves behind"
+      }
+      if text.starts(with: "{{".utf8) { return "line \(number) looks like a template that has not been filled in" }
+      if zip(bytes, bytes.dropFirst()).contains(where: { $0 == 0xC2 && $1 == 0xA0 }) {
+        return "line \(number) holds a no-break space (U+00A0), which only looks like a blank"
+      }
+      let word = text.prefix { (0x61...0x7A).contains($0) || $0 == 0x5F }
+      let rest = text.dropFirst(word.count)
+      if number < line, !word.isEmpty, rest.first == 0x3A, let next = rest.dropFirst().first,
+        ![0x20, 0x09, 0x3A].contains(next), !rest.contains(0x20)
+      {
+        return "line \(number) has no blank behind its ':'"
+      }
+    }
+    return nil
+  }
+
   private func failure() -> YAMLError {
     let problem = raw.pointee.problem.map { String(cString: $0) } ?? "unknown error"
     switch raw.pointee.error {
@@ -199,6 +224,7 @@ public struct YAMLParser: ~Copyable {
       }
       var hint = YAMLParser.hints.first { problem.hasPrefix($0.problem) }?.hint
       if place.offset >= source.bytes.count, !problem.hasPrefix("found unexpected") { hint = "the file ends here" }
+      hint = cause(near: place.line) ?? hint
       return YAMLError(.syntax, at: place, related: related == place ? nil : related, message, hint: hint)
     }
   }

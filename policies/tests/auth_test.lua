@@ -231,9 +231,19 @@ function tests.or_none_does(t)
 end
 
 function tests.a_header_that_is_none_is_found_at_the_start(t)
-  for _, wrong in ipairs{1, true, {"x-user-id"}} do
+  for _, wrong in ipairs{1, true, {"x-user-id"}, "", "x user id", "x-user:", "x-user\n", "x-ünser"} do
     t.fails(function() authenticated(t, {user_header = wrong}) end, "user_header must be the name of a header")
   end
+end
+
+function tests.words_that_mean_none_are_found_too(t)
+  for _, wrong in ipairs{"no", "off", "none", "None"} do
+    t.fails(function() authenticated(t, {user_header = wrong}) end, "write false for none")
+  end
+end
+
+function tests.an_unknown_setting_is_found_at_the_start(t)
+  t.fails(function() authenticated(t, {user_heder = "x-user"}) end, "unknown setting 'user_heder'")
 end
 
 return tests

@@ -74,9 +74,13 @@ function tests.a_route_s_own_permission_comes_first(t)
 end
 
 function tests.a_permission_that_is_no_name_is_found_at_the_start(t)
-  for _, wrong in ipairs{1, true, {"services:use"}} do
+  for _, wrong in ipairs{1, true, {"services:use"}, "", "MCP READ", "mcp:", "mcp::read", ":mcp", "mcp:*"} do
     t.fails(function() permissions(t, {permission = wrong}) end, "permission must be a name")
   end
+end
+
+function tests.an_unknown_setting_is_found_at_the_start(t)
+  t.fails(function() permissions(t, {permision = "services:use"}) end, "unknown setting 'permision'")
 end
 
 function tests.each_message_on_a_websocket_is_judged_again(t)

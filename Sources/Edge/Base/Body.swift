@@ -19,6 +19,7 @@ final class BodyBudget: Sendable {
   func setLimit(_ bytes: Int) { limit.store(bytes, ordering: .relaxed) }
 
   var usedBytes: Int { used.load(ordering: .relaxed) }
+  var limitBytes: Int { limit.load(ordering: .relaxed) }
 
   /// False when that many more would pass the limit.
   func take(_ bytes: Int) -> Bool {

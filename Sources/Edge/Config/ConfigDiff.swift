@@ -3,24 +3,48 @@
 //
 // Owns: the comparison of two resolved trees.
 // Called by: reload.
-// Never: compares text or places; a file may be rewritten without a change.
+// Never: compares text or places; a file may be rewritten without a change. Never tells a secret, or a value that came
+// from a `${file:…}`.
 
-/// Differences between two configurations, as dotted paths in the order of the schema.
+/// One difference.
+struct ConfigChange: Equatable, Sendable {
+  /// What has become of it.
+  enum Kind: String, Sendable, CaseIterable {
+    /// A named thing is new.
+    case added
+    /// A named thing is gone.
+    case removed
+    /// A key has another value, which acts now.
+    case changed
+    /// A key has another value, which acts after a restart.
+    case restart
+  }
+
+  let kind: Kind
+  /// Dotted, such as `routes.chat` or `models.gpt-4.price`.
+  let path: String
+  /// Of single keys, as YAML without secrets; nil where there was no value, or is none, or it is no single key.
+  var before: String?
+  var after: String?
+}
+
+/// Differences between two configurations, in the order of the schema.
 struct ConfigDiff: Equatable {
-  /// Named things that are new, such as `routes.chat`.
-  private(set) var added: [String] = []
-  /// Named things that are gone.
-  private(set) var removed: [String] = []
-  /// Keys with another value that acts now.
-  private(set) var changed: [String] = []
-  /// Keys with another value that acts after a restart.
-  private(set) var needsRestart: [String] = []
+  /// Those that act now; then, in the order of the schema again, those that act after a restart.
+  private(set) var changes: [ConfigChange] = []
 
-  init(from old: SectionFields, to new: SectionFields) { compare(old, new, "") }
+  init(from old: SectionFields, to new: SectionFields) {
+    compare(old, new, "")
+    changes = changes.filter { $0.kind != .restart } + changes.filter { $0.kind == .restart }
+  }
+
+  /// The paths of one kind.
+  func paths(_ kind: ConfigChange.Kind) -> [String] { changes.filter { $0.kind == kind }.map(\.path) }
 
   /// Settings that need a restart differ from what runs, whatever the last reload said.
   mutating func compareRestart(_ running: SectionFields, _ new: SectionFields) {
-    needsRestart = ConfigDiff(from: running, to: new).needsRestart
+    changes.removeAll { $0.kind == .restart }
+    changes += ConfigDiff(from: running, to: new).changes.filter { $0.kind == .restart }
   }
 
   /// Certificates and scripts are read through their path: the file may have changed where the path has not.
@@ -35,7 +59,7 @@ struct ConfigDiff: Equatable {
       guard let left = before[policy.name], old.scripts[left].contentHash != new.scripts[policy.script].contentHash
       else { continue }
       let path = "policies.\(policy.name)"
-      if !changed.contains("\(path).\(PolicySection.script.key)") { changed.append(path) }
+      if !paths(.changed).contains("\(path).\(PolicySection.script.key)") { add(.changed, path) }
     }
   }
 
@@ -54,8 +78,14 @@ struct ConfigDiff: Equatable {
         oldFiles[left].contentHash != newFiles[right].contentHash
       else { continue }
       let path = "\(row.key).\(service.name).\(ServiceSection.tls.key).\(ServiceSection.caFile.key)"
-      if !changed.contains(path) { changed.append(path) }
+      if !paths(.changed).contains(path) { add(.changed, path) }
     }
+  }
+
+  /// In front of what needs a restart.
+  private mutating func add(_ kind: ConfigChange.Kind, _ path: String) {
+    let end = changes.firstIndex { $0.kind == .restart } ?? changes.count
+    changes.insert(ConfigChange(kind: kind, path: path), at: end)
   }
 
   private mutating func compare(_ old: SectionFields, _ new: SectionFields, _ path: String) {
@@ -66,11 +96,11 @@ struct ConfigDiff: Equatable {
       case (.section(let left), .section(let right)): compare(left, right, own)
       case (.named(let left), .named(let right)): compare(left, right, own)
       default:
-        if ConfigDiff.isSame(before, after) { continue }
-        switch row.reload {
-        case .live: changed.append(own)
-        case .restart: needsRestart.append(own)
-        }
+        if ConfigDiff.isSame(before, after) || ConfigDiff.isImplied(before) && ConfigDiff.isImplied(after) { continue }
+        changes.append(
+          ConfigChange(
+            kind: row.reload == .live ? .changed : .restart, path: own, before: old[row].flatMap { row.shown($0) },
+            after: new[row].flatMap { row.shown($0) }))
       }
     }
   }
@@ -81,11 +111,20 @@ struct ConfigDiff: Equatable {
       if let fields = before[entry.name] {
         compare(fields, entry.fields, "\(path).\(entry.name)")
       } else {
-        added.append("\(path).\(entry.name)")
+        changes.append(ConfigChange(kind: .added, path: "\(path).\(entry.name)"))
       }
     }
     let names = Set(new.map(\.name))
-    removed += old.filter { !names.contains($0.name) }.map { "\(path).\($0.name)" }
+    for entry in old where !names.contains(entry.name) {
+      changes.append(ConfigChange(kind: .removed, path: "\(path).\(entry.name)"))
+    }
+  }
+
+  /// Nothing, or a section of which nothing is written: it comes and goes with other keys, which are told.
+  private static func isImplied(_ value: SettingValue?) -> Bool {
+    guard let value else { return true }
+    guard case .section(let fields) = value else { return false }
+    return fields.settings.values.allSatisfy { $0.origin == .fallback }
   }
 
   /// Equal values, wherever they come from.

@@ -1,20 +1,20 @@
-// Checks that need more than one key: references, addresses, development mode.
+// Checks that need more than one key: references, targets, development mode.
 //
-// Owns: every such rule but those about routes among each other (RouteChecks.swift), about what guards a route
-// (GuardChecks.swift), about WebSockets (SocketChecks.swift) and about providers and models (ModelChecks.swift).
+// Owns: every such rule but those about listeners (ListenerChecks.swift), about routes among each other
+// (RouteChecks.swift), about what guards a route (GuardChecks.swift), about WebSockets (SocketChecks.swift) and about
+// providers and models (ModelChecks.swift).
 // Called by: the loader, after merging and defaults, when every file could be parsed.
 // Never: concludes anything from a value that was wrong or is a placeholder.
 
 /// Checks across a whole tree.
 struct CrossChecks {
   private let root: SectionFields
-  private let dev: Bool
   private(set) var diagnoses: DiagnosisList
 
   /// Runs every check and returns the findings added to `diagnoses`.
   static func run(_ root: SectionFields, dev: Bool, mode: String?, diagnoses: DiagnosisList) -> DiagnosisList {
-    var checks = CrossChecks(root: root, dev: dev, diagnoses: diagnoses)
-    checks.addresses()
+    var checks = CrossChecks(root: root, diagnoses: diagnoses)
+    ListenerChecks.run(root, dev: dev, into: &checks.diagnoses)
     checks.targets()
     checks.references()
     checks.encryption(RootSection.services, .service)
@@ -27,53 +27,19 @@ struct CrossChecks {
     // Beside errors, these would mostly be their consequences.
     if checks.diagnoses.hasErrors { return checks.diagnoses }
     checks.unused()
+    checks.oddSecrets()
+    GuardChecks.remark(root, into: &checks.diagnoses)
     ModelChecks.remark(root, dev: dev, into: &checks.diagnoses)
     return checks.diagnoses
   }
 
-  private init(root: SectionFields, dev: Bool, diagnoses: DiagnosisList) {
+  private init(root: SectionFields, diagnoses: DiagnosisList) {
     self.root = root
-    self.dev = dev
     self.diagnoses = diagnoses
   }
 
   private func entries(_ row: SchemaRow) -> [NamedFields] {
     if case .named(let entries) = root[row]?.value { entries } else { [] }
-  }
-
-  /// Two listeners on one address, and under `--dev` any that others can reach.
-  private mutating func addresses() {
-    var seen: [(address: HostPort, place: SourcePlace)] = []
-    for entry in entries(RootSection.listeners) {
-      guard let setting = entry.fields[ListenerSection.bind], !setting.isPlaceholder,
-        case .address(let address) = setting.value, let place = setting.place
-      else { continue }
-      if dev, !CrossChecks.isLoopback(address.host) {
-        diagnoses.error(
-          place, "under --dev, listeners bind loopback only",
-          hint: "write 127.0.0.1:\(address.port), or leave out --dev")
-      }
-      guard address.port != 0 else { continue }
-      if let first = seen.first(where: { CrossChecks.overlap($0.address, address) }) {
-        diagnoses.error(
-          place, "another listener binds this address",
-          related: [Diagnosis.Related(place: first.place, message: "first bound here")])
-      } else {
-        seen.append((address, place))
-      }
-    }
-  }
-
-  private static func isLoopback(_ host: String) -> Bool { SocketAddress(numeric: host, port: 0)?.isLoopback ?? false }
-
-  /// Whether the kernel would refuse the second of two binds.
-  private static func overlap(_ left: HostPort, _ right: HostPort) -> Bool {
-    guard left.port == right.port else { return false }
-    if left.host == right.host || left.host == "*" || right.host == "*" { return true }
-    let isSixLeft = left.host.contains(":")
-    guard isSixLeft == right.host.contains(":") else { return false }
-    let any = isSixLeft ? "::" : "0.0.0.0"
-    return left.host == any || right.host == any
   }
 
   /// Exactly one target per route.
@@ -125,7 +91,7 @@ struct CrossChecks {
       {
         diagnoses.error(
           entry.fields.place,
-          "the route '\(entry.name)' is reached nowhere: every listener has 'only_named', and it names none",
+          "the route '\(entry.name)' is reached nowhere: every listener has 'only_named' or 'admin', and it names none",
           hint: "add 'listeners'")
       }
     }
@@ -178,6 +144,22 @@ struct CrossChecks {
     }
   }
 
+  /// Secrets that Edge takes, but perhaps not as they were meant.
+  private mutating func oddSecrets() {
+    guard case .section(let auth) = root[RootSection.auth]?.value,
+      case .list(let members) = auth[AuthSection.secret]?.value
+    else { return }
+    for member in members where !member.isPlaceholder {
+      guard case .secret(let secret) = member.value, let oddity = secret.oddity else { continue }
+      switch member.origin {
+      case .file(let place, _): diagnoses.warning(place, "the secret \(oddity)")
+      case .environment(let name):
+        diagnoses.add(Diagnosis(.warning, .environment(name), "the secret \(oddity)"))
+      case .fallback, .development, .placeholder: break
+      }
+    }
+  }
+
   /// True also for values that say nothing.
   private func isKnown(_ setting: Setting, _ known: Set<String>) -> Bool {
     guard case .text(let name) = setting.value, !setting.isPlaceholder else { return true }
@@ -188,7 +170,7 @@ struct CrossChecks {
     guard case .text(let name) = setting.value, let place = setting.place else { return }
     let list = known.isEmpty ? "'\(kind.collection)' is empty" : "known: \(known.prefix(8).joined(separator: ", "))"
     // Among very many names, looking for near ones would take longer than it helps.
-    let near = known.count <= 1_000 ? Nearness.hint(for: name, among: known) : nil
+    let near = known.count <= 1_000 && !diagnoses.isFull ? Nearness.hint(for: name, among: known) : nil
     diagnoses.error(place, "there is no \(kind.rawValue) '\(name)'", hint: near ?? list)
   }
 
@@ -212,7 +194,7 @@ struct CrossChecks {
         if case .text(let name) = member.value { namedListeners.insert(name) }
       }
     }
-    unnamed(namedListeners)
+    ListenerChecks.unused(root, named: namedListeners, into: &diagnoses)
     for entry in entries(RootSection.policies) where !usedPolicies.contains(entry.name) {
       diagnoses.warning(entry.fields.place, "no route uses the policy '\(entry.name)'")
     }
@@ -230,20 +212,11 @@ struct CrossChecks {
     // Providers have the same key.
     for entry in entries(RootSection.services) + entries(RootSection.providers) {
       for member in members(entry, ServiceSection.endpoints) {
-        guard case .endpoint(let endpoint) = member.value, bound.contains(endpoint.address), let place = member.place
+        guard case .endpoint(let endpoint) = member.value, let place = member.place,
+          bound.contains(where: { ListenerChecks.isReached($0, by: endpoint.address) })
         else { continue }
         diagnoses.warning(place, "this endpoint is a listener of Edge itself: requests would go in a circle")
       }
-    }
-  }
-
-  /// Listeners where nothing is reached.
-  private mutating func unnamed(_ named: Set<String>) {
-    let open = Set(ListenerSection.open(entries(RootSection.listeners)))
-    for entry in entries(RootSection.listeners) where !open.contains(entry.name) && !named.contains(entry.name) {
-      diagnoses.warning(
-        entry.fields.place,
-        "nothing is reached on the listener '\(entry.name)': it has 'only_named', and no route names it")
     }
   }
 }

@@ -23,6 +23,36 @@ enum GuardChecks {
     }
   }
 
+  /// Warns of permissions that nobody has: the route is locked, and whoever wrote it believes it to be open to some.
+  static func remark(_ root: SectionFields, into diagnoses: inout DiagnosisList) {
+    guard case .named(let routes) = root[RootSection.routes]?.value,
+      case .named(let roles) = root[RootSection.roles]?.value
+    else { return }
+    var granted: [String] = []
+    for role in roles {
+      guard case .list(let members) = role.fields[RoleSection.permissions]?.value else { continue }
+      for member in members {
+        guard case .text(let text) = member.value, !member.isPlaceholder else { return }
+        granted.append(text)
+      }
+    }
+    let hasAll = granted.contains("*")
+    for route in routes {
+      guard let setting = route.fields[RouteSection.permission], case .text(let wanted) = setting.value,
+        !setting.isPlaceholder, let place = setting.place
+      else { continue }
+      let isGranted = granted.contains { text in
+        text == wanted || text != "*" && text.hasSuffix("*") && wanted.hasPrefix(text.dropLast())
+      }
+      if isGranted { continue }
+      let near = Nearness.hint(for: wanted, among: granted.filter { !$0.hasSuffix("*") })
+      // Who may do everything may do this: only what is nearly another permission is worth a word.
+      if hasAll, near == nil { continue }
+      let who = hasAll ? "no role but those with '*' has" : "no role has"
+      diagnoses.warning(place, "\(who) the permission '\(wanted)'", hint: near)
+    }
+  }
+
   /// Whether a route surely names no policy.
   private static func hasNoPolicies(_ route: NamedFields) -> Bool {
     guard case .list(let members) = route.fields[RouteSection.policies]?.value else { return false }

@@ -54,6 +54,8 @@ struct LoadOutcome: Sendable {
   let resolved: SectionFields?
   /// Sorted by file and place.
   let diagnoses: [Diagnosis]
+  /// Errors that were found beyond those.
+  let errorsDropped: Int
   /// In the order they were read.
   let files: [LoadedFile]
 
@@ -104,7 +106,7 @@ struct Loader {
   private mutating func load() -> LoadOutcome {
     prepareEnvironment()
     guard var root = readMain() else { return outcome(nil, nil) }
-    for (pattern, place) in patterns(of: root) { include(pattern, at: place, into: &root) }
+    for (pattern, place, isShown) in patterns(of: root) { include(pattern, at: place, isShown, into: &root) }
     if isComplete {
       root.fill(&references, into: &diagnoses)
       addStandardRoles(to: &root)
@@ -133,7 +135,8 @@ struct Loader {
 
   private func outcome(_ snapshot: Snapshot?, _ resolved: SectionFields?) -> LoadOutcome {
     LoadOutcome(
-      snapshot: snapshot, resolved: resolved, diagnoses: diagnoses.sorted(mainPath: mainPath), files: files)
+      snapshot: snapshot, resolved: resolved, diagnoses: diagnoses.sorted(mainPath: mainPath),
+      errorsDropped: diagnoses.errorsDropped, files: files)
   }
 
   private var contentHash: UInt64 {
@@ -204,7 +207,9 @@ struct Loader {
         }
         return SectionFields(path: "", section: RootSection.schema, place: start)
       }
-      source = source.hiding(SecretPlaces.find(node, RootSection.schema))
+      let secrets = SecretPlaces.find(node, RootSection.schema)
+      source = source.hiding(secrets.ranges)
+      for secret in secrets.secrets { diagnoses.conceal(secret.scalar?.text ?? "", at: source.place(of: secret)) }
       start = source.place(from: 0, to: 0)
       var reader = SectionReader(source: source, references: references, diagnoses: diagnoses)
       let fields = reader.read(RootSection.schema, node, path: "", place: start)
@@ -215,7 +220,8 @@ struct Loader {
     } catch {
       isComplete = false
       let lines = [error.position.line, error.related?.line].compactMap { $0 }
-      if lines.contains(where: { SecretPlaces.isLikely(in: source.map, line: $0) }) { source = source.hidingAll() }
+      let isShown = lines.allSatisfy { SecretPlaces.mayShow(line: $0, of: source.map) }
+      if !isShown { source = source.hidingAll() }
       let related = error.related.map { position in
         [
           Diagnosis.Related(
@@ -223,8 +229,10 @@ struct Loader {
         ]
       }
       let place = SourcePlace(source: source, start: error.position, end: error.position)
+      let isTellable = error.key.map { isShown || SecretName.isPlain($0) } ?? true
       diagnoses.error(
-        place, error.message, hint: error.kind == .duplicateKey ? "remove one of them" : error.hint,
+        place, isTellable ? error.message : "a key stands twice in this mapping",
+        hint: error.kind == .duplicateKey ? "remove one of them" : error.hint,
         related: related ?? [])
       return nil
     }
@@ -298,22 +306,26 @@ struct Loader {
 
   // MARK: - Includes
 
-  private func patterns(of root: SectionFields) -> [(String, SourcePlace)] {
+  /// The last says whether a path may be repeated: one that came from outside may not.
+  private func patterns(of root: SectionFields) -> [(String, SourcePlace, Bool)] {
     guard case .list(let members) = root[RootSection.include]?.value else { return [] }
     return members.compactMap { member in
       guard case .text(let pattern) = member.value, !member.isPlaceholder, let place = member.place else {
         return nil
       }
-      return (pattern, place)
+      let isShown = if case .file(_, let references) = member.origin { references.isEmpty } else { false }
+      return (pattern, place, isShown)
     }
   }
 
-  private mutating func include(_ pattern: String, at place: SourcePlace, into root: inout SectionFields) {
+  private mutating func include(
+    _ pattern: String, at place: SourcePlace, _ isShown: Bool, into root: inout SectionFields
+  ) {
     let path = FilePath.join(folder, pattern)
     let namePattern = String(
       pattern[(pattern.lastIndex(of: "/").map { pattern.index(after: $0) } ?? pattern.startIndex)...])
     guard namePattern.contains(where: { "*?[".contains($0) }) else {
-      includeFile(path, at: place, into: &root)
+      includeFile(path, at: place, isShown, into: &root)
       return
     }
     let subfolder = ConfigFile.folder(of: path)
@@ -329,21 +341,25 @@ struct Loader {
           continue
         }
         count += 1
-        includeFile(file, at: place, into: &root)
+        includeFile(file, at: place, isShown, into: &root)
       }
-      if count == 0 { diagnoses.warning(place, "no file matches '\(pattern)'") }
+      if count == 0 { diagnoses.warning(place, "no file matches \(isShown ? "'\(pattern)'" : "this")") }
     } catch {
+      let shown = isShown ? "the folder '\(subfolder)'" : "the folder"
       if error.isMissing {
-        diagnoses.warning(place, "no file matches '\(pattern)': the folder '\(subfolder)' does not exist")
+        diagnoses.warning(place, "no file matches \(isShown ? "'\(pattern)'" : "this"): \(shown) does not exist")
       } else {
-        diagnoses.error(place, "the folder '\(subfolder)' cannot be read: \(error.reason)")
+        diagnoses.error(place, "\(shown) cannot be read: \(error.reason)")
       }
     }
   }
 
-  private mutating func includeFile(_ path: String, at place: SourcePlace, into root: inout SectionFields) {
+  private mutating func includeFile(
+    _ path: String, at place: SourcePlace, _ isShown: Bool, into root: inout SectionFields
+  ) {
+    let shown = isShown ? "'\(path)'" : "the file"
     guard readPaths.insert(ConfigFile.canonical(path)).inserted else {
-      diagnoses.add(Diagnosis(.note, .place(place), "'\(path)' is included once only, though named again here"))
+      diagnoses.add(Diagnosis(.note, .place(place), "\(shown) is included once only, though named again here"))
       return
     }
     guard readPaths.count <= Loader.filesMax else {
@@ -364,7 +380,7 @@ struct Loader {
       root.merge(fields, into: &diagnoses)
     } catch {
       isComplete = false
-      diagnoses.error(place, "'\(path)' cannot be read: \(error.reason)")
+      diagnoses.error(place, "\(shown) cannot be read: \(error.reason)")
     }
   }
 }

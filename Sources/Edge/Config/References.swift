@@ -78,16 +78,21 @@ struct ReferenceResolver: Sendable {
       changed = true
       let close = text[index...].firstIndex(of: 0x7D)
       let body = String(decoding: text[(index + 2)..<(close ?? text.count)], as: UTF8.self)
-      let spot = ReferenceResolver.find("${" + body, from: &search, in: place)
       guard let close else {
         diagnoses.error(
-          spot, isSecret ? "a reference has no closing '}'" : "the reference '${\(body)' has no closing '}'",
+          ReferenceResolver.find("${" + body, from: &search, in: place),
+          isSecret ? "a reference has no closing '}'" : "the reference '${\(body)' has no closing '}'",
           hint: "write $${ for the characters ${")
         return .failed
       }
       do throws(ValueComplaint) {
         if isSecret, !ReferenceResolver.isWellFormed(body) { throw ReferenceResolver.unknown("…") }
+        if body.contains("${") {
+          throw ValueComplaint(
+            "a reference cannot stand in the default of another", hint: "write $${ for the characters ${")
+        }
         if let value = try value(of: body) {
+          if value.isHidden { diagnoses.conceal(value.text, at: place) }
           result += Array(value.text.utf8)
           references.append(value.label)
           isHidden = isHidden || value.isHidden
@@ -95,7 +100,9 @@ struct ReferenceResolver: Sendable {
           outcome = .undefined
         }
       } catch {
-        diagnoses.error(spot, error.message, hint: error.hint)
+        // The place is looked for only here: that takes time in the length of the line.
+        diagnoses.error(
+          ReferenceResolver.find("${" + body, from: &search, in: place), error.message, hint: error.hint)
         outcome = .failed
       }
       index = close + 1
@@ -130,6 +137,12 @@ struct ReferenceResolver: Sendable {
 
   private static func unknown(_ body: String) -> ValueComplaint {
     let word = String(body.prefix { $0 != ":" })
+    let kind = word.lowercased()
+    if kind == "env" || kind == "file", word != kind, body.utf8.count > word.utf8.count + 1 {
+      return ValueComplaint(
+        "'${\(body)}' is not a reference: there are ${env:NAME}, ${env:NAME:-default} and ${file:/path}",
+        hint: "did you mean '${\(kind)\(body.dropFirst(word.count))}'?")
+    }
     let isName = !word.isEmpty && word.utf8.allSatisfy { (0x41...0x5A).contains($0) || $0 == 0x5F }
     return ValueComplaint(
       "'${\(body)}' is not a reference: there are ${env:NAME}, ${env:NAME:-default} and ${file:/path}",

@@ -18,7 +18,8 @@ struct ResolvedPrinter {
     let width = printer.lines.map(\.text.count).filter { $0 <= 60 }.max() ?? 0
     return printer.lines.map { line in
       guard let comment = line.comment else { return line.text + "\n" }
-      return line.text + String(repeating: " ", count: max(0, width - line.text.count) + 2) + "# \(comment)\n"
+      return line.text + String(repeating: " ", count: max(0, width - line.text.count) + 2)
+        + "# \(TerminalText.tamed(comment))\n"
     }.joined()
   }
 
@@ -40,12 +41,13 @@ struct ResolvedPrinter {
         }
       default:
         let text = ResolvedPrinter.text(setting, value, row.type)
-        lines.append(("\(margin)\(row.key): \(text)", ResolvedPrinter.comment(setting)))
+        lines.append(("\(margin)\(row.key): \(text)", ResolvedPrinter.origin(setting)))
       }
     }
   }
 
-  private static func comment(_ setting: Setting) -> String {
+  /// Where a value comes from, in the words of `check --full`: a place in a file, `default`, `env NAME`.
+  static func origin(_ setting: Setting) -> String {
     switch setting.origin {
     case .fallback: return "default"
     case .environment(let name): return "env \(name)"
@@ -60,7 +62,8 @@ struct ResolvedPrinter {
     }
   }
 
-  private static func text(_ setting: Setting, _ value: SettingValue, _ type: ValueType) -> String {
+  /// A value as YAML in one line, `***` for what must not be told.
+  static func text(_ setting: Setting, _ value: SettingValue, _ type: ValueType) -> String {
     if case .list(let members) = value {
       guard case .list(let element, _, _) = type else { return "[]" }
       return "["
@@ -115,9 +118,10 @@ struct ResolvedPrinter {
     case 0x5C: return "\\\\"
     case 0x0A: return "\\n"
     case 0x09: return "\\t"
-    case 0..<0x20, 0x7F..<0xA0, 0x200E...0x200F, 0x2028...0x202E, 0x2066...0x2069, 0xFEFF:
+    case _ where !TerminalText.isHarmless(scalar):
       let digits = String(scalar.value, radix: 16, uppercase: true)
-      return "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+      let width = digits.count > 4 ? 8 : 4
+      return (width == 8 ? "\\U" : "\\u") + String(repeating: "0", count: width - digits.count) + digits
     default: return String(scalar)
     }
   }
@@ -136,5 +140,25 @@ struct ResolvedPrinter {
     case .map(let pairs):
       return "{" + pairs.map { "\(quoted($0.key)): \(text($0.value))" }.joined(separator: ", ") + "}"
     }
+  }
+}
+
+extension SchemaRow {
+  /// The row's value as `check --full` shows it, but for one that was taken from outside the files: nobody has asked to
+  /// see that. nil for a mapping, which has no line of its own.
+  func shown(_ setting: Setting) -> String? {
+    switch setting.value {
+    case nil, .section, .named: nil
+    case .some(let value): setting.isFromOutside ? "\"***\"" : ResolvedPrinter.text(setting, value, type)
+    }
+  }
+}
+
+extension Setting {
+  /// A `${env:…}` or `${file:…}` took part in it.
+  fileprivate var isFromOutside: Bool {
+    if case .file(_, let references) = origin, !references.isEmpty { return true }
+    guard case .list(let members) = value else { return false }
+    return members.contains { $0.isFromOutside }
   }
 }

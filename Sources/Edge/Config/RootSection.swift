@@ -14,7 +14,7 @@ enum RootSection {
   static let server = SchemaRow("server", .section(ServerSection.schema), .empty, .live, ServerSection.schema.doc)
   static let limits = SchemaRow("limits", .section(LimitsSection.schema), .empty, .live, LimitsSection.schema.doc)
   static let listeners = SchemaRow(
-    "listeners", .named(ListenerSection.schema, .listener, count: 1...64), .required, .live,
+    "listeners", .named(ListenerSection.schema, .listener, count: 1...63), .required, .live,
     "Addresses that accept clients, by name.")
   static let services = SchemaRow(
     "services", .named(ServiceSection.schema, .service, count: 0...4_096), .empty, .live,

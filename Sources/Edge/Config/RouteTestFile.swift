@@ -106,7 +106,7 @@ struct RouteTestFile: Sendable {
     for member in members {
       let place = source.place(of: member)
       guard member.mapping != nil else {
-        reader.diagnoses.error(place, "a row must be a mapping, found \(SectionReader.noun(member))")
+        reader.diagnoses.error(place, "a row must be a mapping, found \(reader.noun(member))")
         continue
       }
       let before = reader.diagnoses.sorted(mainPath: path).count

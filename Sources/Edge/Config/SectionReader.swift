@@ -28,25 +28,79 @@ struct SectionReader {
     if node.scalar?.isNull ?? false { return fields }
     guard let mapping = node.mapping else {
       let subject = path.isEmpty ? "the file" : "'\(path)'"
-      diagnoses.error(source.place(of: node), "\(subject) must be a mapping, found \(SectionReader.noun(node))")
+      diagnoses.error(
+        source.place(of: node), "\(subject) must be a mapping, found \(noun(node))",
+        hint: path.contains(".") ? SectionReader.misplaced(path, section) : nil)
       return nil
     }
     for entry in mapping.entries {
       let keyPlace = source.place(of: entry.key)
       guard let row = section.row(entry.name) else {
-        let near = Nearness.nearest(to: entry.name, among: section.rows.map(\.key))
-        if let near { fields.suspects.insert(near) }
-        let inside = path.isEmpty ? "" : " in '\(path)'"
-        diagnoses.error(
-          keyPlace, "unknown key '\(entry.name)'\(inside)",
-          hint: near.map { "did you mean '\($0)'?" }
-            ?? "known here: \(section.rows.map(\.key).joined(separator: ", "))")
+        reportUnknown(entry, section, &fields, at: keyPlace)
         continue
       }
       fields.keyPlaces[row.key] = keyPlace
       fields.settings[row.key] = setting(row.type, entry.value, path: fields.path(of: row.key), key: keyPlace)
     }
     return fields
+  }
+
+  private mutating func reportUnknown(
+    _ entry: Mapping.Entry, _ section: SchemaSection, _ fields: inout SectionFields, at place: SourcePlace
+  ) {
+    let known = section.rows.map(\.key)
+    // `path:/x` without a blank is one word.
+    let word = entry.name.firstIndex(of: ":").map { String(entry.name[..<$0]) }
+    // What is only counted needs no hint.
+    let near =
+      word.flatMap { known.contains($0) ? $0 : nil }
+      ?? (diagnoses.isFull ? nil : SectionReader.near(entry.name, known))
+    if let near { fields.suspects.insert(near) }
+    // A secret may stand where a key belongs.
+    let name = SecretName.isPlain(entry.name) ? " '\(entry.name)'" : ""
+    let hint =
+      if entry.name.unicodeScalars.contains("\u{A0}") {
+        "the name holds a no-break space (U+00A0), which only looks like a blank"
+      } else if let near, near == word { "write '\(near): ' with a blank behind the colon" } else {
+        near.map { "did you mean '\($0)'?" } ?? (diagnoses.isFull ? nil : SectionReader.owners(of: entry.name))
+          ?? "known here: \(known.joined(separator: ", "))"
+      }
+    diagnoses.error(
+      place, "unknown key\(name)\(fields.path.isEmpty ? "" : " in '\(fields.path)'")", hint: hint)
+  }
+
+  /// Keys of other programs, whose letters would lead elsewhere; empty: nothing here is like it.
+  private static let foreign = ["max_tokens": "max_output", "policy": "policies", "read": "", "url": "endpoints"]
+
+  private static func near(_ name: String, _ known: [String]) -> String? {
+    if let own = foreign[name] { return known.contains(own) ? own : nil }
+    return Nearness.nearest(to: name, among: known)
+  }
+
+  /// A key of a named thing may stand one level too high, among the names.
+  private static func misplaced(_ path: String, _ section: SchemaSection) -> String? {
+    guard let name = path.split(separator: ".").last.map(String.init), section.row(name) != nil else { return nil }
+    return "'\(name)' is a key of a \(section.name): indent it below its name"
+  }
+
+  /// Where a key stands that does not stand here; nil where that is nowhere, or in too many places to help.
+  private static func owners(of key: String) -> String? {
+    var places: [String] = []
+    func look(_ section: SchemaSection, _ path: String) {
+      for row in section.rows {
+        let own = path.isEmpty ? row.key : "\(path).\(row.key)"
+        if row.key == key { places.append(path) }
+        switch row.type {
+        case .section(let inner), .either(_, let inner): look(inner, own)
+        case .named(let inner, _, _): look(inner, own + ".NAME")
+        default: break
+        }
+      }
+    }
+    look(RootSection.schema, "")
+    guard (1...3).contains(places.count), SecretName.isPlain(key) else { return nil }
+    let names = places.map { $0.isEmpty ? "the file itself" : $0 }
+    return "'\(key)' stands in \(names.joined(separator: ", "))"
   }
 
   /// The value of one key.
@@ -77,12 +131,17 @@ struct SectionReader {
     guard let mapping = node.mapping else {
       diagnoses.error(
         source.place(of: node),
-        "'\(path)' must be a mapping from names to settings, found \(SectionReader.noun(node))")
+        "'\(path)' must be a mapping from names to settings, found \(noun(node))",
+        hint: node.sequence == nil ? nil : "write 'NAME: {…}' in the place of '- name: NAME'")
       return nil
     }
     var entries: [NamedFields] = []
     for entry in mapping.entries {
       let place = source.place(of: entry.key)
+      if source.isHidden(entry.key.start.offset..<entry.key.end.offset) {
+        diagnoses.error(place, "what stands here in '\(path)' is hardly the name of a \(entity.rawValue)")
+        continue
+      }
       do { _ = try NameText.read(entry.name, of: entity) } catch {
         diagnoses.error(place, error.message, hint: error.hint)
       }
@@ -116,8 +175,10 @@ struct SectionReader {
       members = [setting(element, node, path: path, key: key)]
     } else {
       diagnoses.error(
-        place, "'\(path)' must be a list, found \(SectionReader.noun(node))",
-        hint: node.scalar.map { "write [\($0.style == .plain ? $0.text : "\"\($0.text)\"")]" })
+        place, "'\(path)' must be a list, found \(noun(node))",
+        hint: node.scalar.flatMap { scalar in
+          isHidden(node) ? nil : "write [\(scalar.style == .plain ? scalar.text : "\"\(scalar.text)\"")]"
+        })
       return Setting(value: nil, origin: origin)
     }
     guard count.contains(members.count) else {
@@ -145,7 +206,7 @@ struct SectionReader {
     let place = source.place(of: node)
     let failed = Setting(value: nil, origin: .file(place, references: []))
     guard let scalar = node.scalar else {
-      diagnoses.error(place, "'\(path)' must be \(type.expectation), found \(SectionReader.noun(node))")
+      diagnoses.error(place, "'\(path)' must be \(type.expectation), found \(noun(node))")
       return failed
     }
     if scalar.isNull {
@@ -173,18 +234,37 @@ struct SectionReader {
       let value = try type.read(input)
       return Setting(value: value, origin: .file(place, references: names))
     } catch {
-      diagnoses.error(place, "\(path): \(error.message)", hint: error.hint)
+      // What goes on in the next line was hardly meant to: it may be anything, and is not repeated.
+      if scalar.style == .plain, node.end.line > node.start.line {
+        diagnoses.error(
+          place, "\(path): the value goes on in line \(node.start.line + 1), and is not \(type.expectation)",
+          hint: "check the indentation")
+        return failed
+      }
+      // What stands before the paths of a provider has a key of its own.
+      let isBase = error.message == Endpoint.pathProblem && path.hasPrefix("\(RootSection.providers.key).")
+      diagnoses.error(
+        place, "\(path): \(isBase ? "an endpoint has no path" : error.message)",
+        hint: isBase ? "what stands before the paths of its API is written as 'path', such as path: /v1" : error.hint)
       return failed
     }
   }
 
+  private func isHidden(_ node: Node) -> Bool { source.isHidden(node.start.offset..<node.end.offset) }
+
   /// What a node is, for "found …".
-  static func noun(_ node: Node) -> String {
+  func noun(_ node: Node) -> String {
     switch node.content {
     case .sequence: "a list"
     case .mapping: "a mapping"
     case .scalar(let scalar):
-      if scalar.isNull { "nothing" } else if scalar.text.utf8.count > 40 { "text" } else { "'\(scalar.text)'" }
+      if scalar.isNull {
+        "nothing"
+      } else if scalar.text.utf8.count > 40 || isHidden(node) {
+        "text"
+      } else {
+        "'\(scalar.text)'"
+      }
     }
   }
 }

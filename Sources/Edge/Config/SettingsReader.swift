@@ -13,6 +13,7 @@ struct SettingsReader {
   private var references: ReferenceResolver
   private var diagnoses: DiagnosisList
   private var labels: [String] = []
+  private var concealed: [String] = []
   private var nodes = 0
   private var isWrong = false
   private var isOpen = false
@@ -26,7 +27,9 @@ struct SettingsReader {
     section.references = reader.references
     section.diagnoses = reader.diagnoses
     if reader.isWrong { return nil }
-    return SettingsReading(tree: tree, shown: shown, references: reader.labels, isOpen: reader.isOpen)
+    return SettingsReading(
+      tree: tree, shown: shown, references: reader.labels, concealed: reader.concealed,
+      isOpen: reader.isOpen)
   }
 
   private init(source: SourceFile, path: String, references: ReferenceResolver, diagnoses: DiagnosisList) {
@@ -58,7 +61,7 @@ struct SettingsReader {
     for entry in node.mapping?.entries ?? [] {
       let value = value(entry.value, depth: depth + 1)
       pairs.append(SettingsPair(key: entry.name, value: value.tree))
-      shown.append(SettingsPair(key: entry.name, value: value.shown))
+      shown.append(SettingsPair(key: entry.name, value: masked(entry.name, value.shown)))
     }
     return (.map(pairs), .map(shown))
   }
@@ -66,10 +69,15 @@ struct SettingsReader {
   private mutating func scalar(_ scalar: Scalar, _ node: Node) -> (tree: SettingsTree, shown: SettingsTree) {
     switch references.expand(scalar, at: source.place(of: node), into: &diagnoses) {
     case .plain:
+      if let problem = SettingsReader.problem(scalar) {
+        fail(node, "a value of '\(path)' \(problem)", hint: "put it into quotes if text is meant")
+        return (.null, .null)
+      }
       let tree = SettingsReader.tree(scalar)
       return (tree, tree)
     case .text(let text, let references, let isHidden):
       for label in references where !labels.contains(label) { labels.append(label) }
+      if isHidden { concealed.append(text) }
       return (.text(text), .text(isHidden ? SecretText.mask : text))
     case .undefined:
       isOpen = true
@@ -78,6 +86,13 @@ struct SettingsReader {
       isWrong = true
       return (.null, .null)
     }
+  }
+
+  /// A text under a name that speaks of a secret is one.
+  private mutating func masked(_ name: String, _ shown: SettingsTree) -> SettingsTree {
+    guard case .text(let text) = shown, !text.isEmpty, SecretName.isLikely(name) else { return shown }
+    if text != SecretText.mask { concealed.append(text) }
+    return .text(SecretText.mask)
   }
 
   private static func tree(_ scalar: Scalar) -> SettingsTree {
@@ -90,8 +105,22 @@ struct SettingsReader {
     }
   }
 
-  private mutating func fail(_ node: Node, _ message: String) {
+  /// What makes a number another one than it looks like.
+  private static func problem(_ scalar: Scalar) -> String? {
+    guard scalar.resolves else { return nil }
+    switch scalar.integer {
+    case .leadingZero: return "begins with a zero, which some readers take for octal"
+    case .outOfRange: return "is too large for a whole number"
+    case .value, .none: break
+    }
+    if case .float(let value) = scalar.core, value.isInfinite, scalar.text.contains(where: \.isNumber) {
+      return "is too large for a number"
+    }
+    return nil
+  }
+
+  private mutating func fail(_ node: Node, _ message: String, hint: String? = nil) {
     isWrong = true
-    diagnoses.error(source.place(of: node), message)
+    diagnoses.error(source.place(of: node), message, hint: hint)
   }
 }

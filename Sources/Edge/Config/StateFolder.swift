@@ -11,7 +11,12 @@ enum StateFolder {
     for part in path.split(separator: "/", omittingEmptySubsequences: false) {
       made += made.isEmpty && !path.hasPrefix("/") ? String(part) : "/\(part)"
       if part.isEmpty { continue }
-      guard mkdir(made, 0o700) == 0 || errno == EEXIST || errno == EISDIR else { throw FileFault(errno: errno) }
+      if mkdir(made, 0o700) == 0 {
+        // The umask may have taken away what the owner needs.
+        guard chmod(made, 0o700) == 0 else { throw FileFault(errno: errno) }
+      } else if errno != EEXIST, errno != EISDIR {
+        throw FileFault(errno: errno)
+      }
     }
   }
 }

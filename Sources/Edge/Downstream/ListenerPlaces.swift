@@ -14,6 +14,22 @@ struct OpenListener {
   let since: UInt32
   let bind: HostPort
   let socket: ListenerSocket
+  /// What a generation wants of it.
+  var serves = ServedListener.Audience.routes
+}
+
+extension Snapshot {
+  /// Who is served on a listener. One that has only answers of Edge itself is the control worker's: what watches Edge
+  /// is answered, however busy the others are, and costs them nothing.
+  func audience(ofListener index: Int) -> ServedListener.Audience {
+    if listeners[index].isAdmin { return .admin }
+    let reached = routes.filter { $0.listeners.contains(index) }
+    guard listeners[index].isOnlyNamed, !reached.isEmpty else { return .routes }
+    let isBuiltin = reached.allSatisfy { route in
+      if case .builtin = route.target { route.policies.isEmpty } else { false }
+    }
+    return isBuiltin ? .builtins : .routes
+  }
 }
 
 /// All sockets that are open.
@@ -43,7 +59,7 @@ struct ListenerPlaces {
         guard let place = freePlace(besides: bound) else {
           throw ListenerError(
             listener: listener.name, address: listener.address.text, error: 0,
-            reason: "old and new listeners together are more than \(ListenerBoard.places); move some at a time")
+            reason: "old and new listeners together are more than \(ListenerBoard.adminPlace); move some at a time")
         }
         bound.append(
           OpenListener(
@@ -64,7 +80,7 @@ struct ListenerPlaces {
 
   private func freePlace(besides bound: [OpenListener]) -> UInt8? {
     let taken = Set((open + bound + closing.map(\.listener)).map(\.place))
-    return (0..<UInt8(ListenerBoard.places)).first { !taken.contains($0) }
+    return (0..<ListenerBoard.adminPlace).first { !taken.contains($0) }
   }
 
   /// Closes those of `listeners` that `bind` has opened for a generation that did not come to be.
@@ -101,6 +117,8 @@ struct ListenerPlaces {
 final class ListenerBoard: Sendable {
   /// Sockets that may be open at the same time; the masks of routes have one bit for each.
   static let places = 64
+  /// The last one is for the socket of operators, which no configuration names.
+  static let adminPlace: UInt8 = 63
   /// The listener of a connection whose socket is gone: no route is reached through it.
   static let none: UInt8 = 255
 
@@ -116,9 +134,10 @@ final class ListenerBoard: Sendable {
   /// A worker accepts from the socket.
   func join(_ place: Int) { accepting[place].wrappingAdd(1, ordering: .relaxed) }
 
-  /// A worker does so no more. With the last one the kernel stops too, and new clients are refused at once.
-  func leave(_ place: Int, _ fd: Int32) {
-    if accepting[place].wrappingSubtract(1, ordering: .acquiringAndReleasing).newValue == 0 {
+  /// A worker does so no more. With the last one the kernel stops too, and new clients are refused at once, unless
+  /// others are about to join.
+  func leave(_ place: Int, _ fd: Int32, isEnd: Bool) {
+    if accepting[place].wrappingSubtract(1, ordering: .acquiringAndReleasing).newValue == 0, isEnd {
       _ = shutdown(fd, Int32(SHUT_RDWR))
     }
   }

@@ -91,11 +91,34 @@ struct BuiltinFacts: Sendable {
   let generation: UInt32
   /// What `ModelList` made for that generation; empty: it has no models.
   let models: StaticBytes
+  /// What the control thread says; only for operators.
+  var process: ControlBoard?
+  /// The reload that was asked for.
+  var reload: ReloadReport?
 }
 
-/// The rows that `Command` hands to the workers: one per `BuiltinName`, in its order.
+/// What operators can ask for, on `admin.sock` and on listeners with `admin`.
+struct AdminEndpoint: Sendable {
+  /// GET or POST.
+  let method: Method
+  let path: String
+  /// The answer waits until the configuration was loaded anew.
+  var reloads = false
+  let write: BuiltinBody
+}
+
+/// The rows that `Command` hands to the workers.
 struct BuiltinTable: Sendable {
+  /// One per `BuiltinName`, in its order.
   let rows: [BuiltinBody]
+  /// For operators. A route leads to them by their place behind `rows`.
+  var admin: [AdminEndpoint] = []
+
+  /// What a route's number leads to.
+  func body(_ index: Int) -> BuiltinBody { index < rows.count ? rows[index] : admin[index - rows.count].write }
+
+  /// Whether that waits for a reload.
+  func reloads(_ index: Int) -> Bool { index >= rows.count && admin[index - rows.count].reloads }
 }
 
 extension ByteWriter {

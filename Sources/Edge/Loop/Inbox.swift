@@ -12,6 +12,8 @@ enum InboxMessage: BitwiseCopyable, @unchecked Sendable {  // what a pointer lea
   case cancelFetch(ticket: UnsafeMutableRawPointer)
   /// A `LedgerTicket` with its answer, retained: the worker takes the reference.
   case ledger(ticket: UnsafeMutableRawPointer)
+  /// The control thread has loaded the configuration anew, for which this exchange waits (`Handle.bits`).
+  case reloaded(exchange: UInt64)
   /// Stop accepting, let running exchanges end, then stop.
   case drain
   /// Stop now.

@@ -14,6 +14,8 @@ enum PolicyFault {
   case noFunction(policy: Int, String)
   /// A route asks it for what it has not.
   case missingPhase(policy: Int, route: Int, isHandler: Bool)
+  /// It has settings, and its script no `init` that would be given them.
+  case uselessSettings(policy: Int)
   /// A handler's script has `on_request` too, which a route asks of its policies only.
   case unaskedPhase(policy: Int, route: Int)
 }
@@ -21,6 +23,8 @@ enum PolicyFault {
 /// Everything that is wrong, in the order it was found.
 struct PolicyFaults: Error {
   let list: [PolicyFault]
+  /// The policies whose `init` has refused its settings, or failed over them.
+  var refusals: Set<Int> = []
 }
 
 /// Checks the policies of a snapshot by running everything that a start would run.
@@ -41,24 +45,24 @@ enum PolicyCheck {
   static func diagnoses(_ faults: PolicyFaults, _ snapshot: Snapshot, _ resolved: SectionFields) -> [Diagnosis] {
     var list: [Diagnosis] = []
     for fault in faults.list {
-      let found = diagnosis(fault, snapshot, resolved)
+      let found = diagnosis(fault, faults.refusals, snapshot, resolved)
       if !list.contains(where: { $0.location == found.location && $0.message == found.message }) { list.append(found) }
     }
     return list
   }
 
-  private static func diagnosis(_ fault: PolicyFault, _ snapshot: Snapshot, _ resolved: SectionFields) -> Diagnosis {
+  private static func diagnosis(
+    _ fault: PolicyFault, _ refusals: Set<Int>, _ snapshot: Snapshot, _ resolved: SectionFields
+  ) -> Diagnosis {
     switch fault {
     case .memory: return Diagnosis(.error, .commandLine, "there is no memory for the policies")
     case .script(let policy, let error):
-      let script = snapshot.scripts[snapshot.policies[policy].script]
-      let related = place(of: policy, snapshot, resolved).map {
-        [Diagnosis.Related(place: $0, message: "the policy '\(snapshot.policies[policy].name)' is defined here")]
-      }
-      let message = text(of: error, in: script)
-      let place = error.offset.map { script.place(offset: $0) } ?? error.line.map { script.place(line: $0) }
-      guard let place else { return Diagnosis(.error, .file(script.path), message, related: related ?? []) }
-      return Diagnosis(.error, .place(place), message, related: related ?? [])
+      return diagnosis(error, of: policy, isRefusal: refusals.contains(policy), snapshot, resolved)
+    case .uselessSettings(let policy):
+      let path = snapshot.scripts[snapshot.policies[policy].script].path
+      let message = "'policies.\(snapshot.policies[policy].name).settings' has no effect: '\(path)' has no 'init'"
+      guard let place = settings(of: policy, snapshot, resolved) else { return Diagnosis(.error, .file(path), message) }
+      return Diagnosis(.error, .place(place), message, hint: "remove the settings")
     case .unknownPhase(let policy, let name):
       let words = PolicyPhase.allCases.map(\.rawValue)
       let script = snapshot.scripts[snapshot.policies[policy].script]
@@ -95,6 +99,25 @@ enum PolicyCheck {
     }
   }
 
+  /// What went wrong in a script: where it says so, but where `init` was given settings, at these, for they are what
+  /// is to be changed.
+  private static func diagnosis(
+    _ error: LuaError, of policy: Int, isRefusal: Bool, _ snapshot: Snapshot, _ resolved: SectionFields
+  ) -> Diagnosis {
+    let script = snapshot.scripts[snapshot.policies[policy].script]
+    let message = SecretText.conceal(text(of: error, in: script), snapshot.policies[policy].concealed)
+    let line = error.offset.map { script.place(offset: $0) } ?? error.line.map { script.place(line: $0) }
+    if isRefusal, let settings = settings(of: policy, snapshot, resolved) {
+      let related = line.map { [Diagnosis.Related(place: $0, message: "this line of the script says so")] }
+      return Diagnosis(.error, .place(settings), message, related: related ?? [])
+    }
+    let related = place(of: policy, snapshot, resolved).map {
+      [Diagnosis.Related(place: $0, message: "the policy '\(snapshot.policies[policy].name)' is defined here")]
+    }
+    guard let line else { return Diagnosis(.error, .file(script.path), message, related: related ?? []) }
+    return Diagnosis(.error, .place(line), message, related: related ?? [])
+  }
+
   /// Where a key of the script's table is probably written: its name stands there first.
   private static func place(of name: String, in script: ScriptFile) -> Diagnosis.Location {
     let (bytes, wanted) = (script.bytes, Array(name.utf8))
@@ -119,8 +142,17 @@ enum PolicyCheck {
   }
 
   private static func place(of policy: Int, _ snapshot: Snapshot, _ resolved: SectionFields) -> SourcePlace? {
+    entry(policy, snapshot, resolved)?.fields.place
+  }
+
+  /// Where the settings of a policy are written, if they are.
+  private static func settings(of policy: Int, _ snapshot: Snapshot, _ resolved: SectionFields) -> SourcePlace? {
+    entry(policy, snapshot, resolved)?.fields[PolicySection.settings]?.place
+  }
+
+  private static func entry(_ policy: Int, _ snapshot: Snapshot, _ resolved: SectionFields) -> NamedFields? {
     guard case .named(let entries) = resolved[RootSection.policies]?.value else { return nil }
-    return entries.first { $0.name == snapshot.policies[policy].name }?.fields.place
+    return entries.first { $0.name == snapshot.policies[policy].name }
   }
 
   private static func place(of route: String, _ row: SchemaRow, _ resolved: SectionFields) -> SourcePlace? {

@@ -23,6 +23,8 @@ final class PolicyMachine {
   /// By policy and phase; -1: the script has no such function.
   private let functions: UnsafeMutablePointer<Int32>
   private let names: [StaticBytes]
+  /// By policy: texts of its settings that no line of the log may repeat.
+  private let concealed: [[String]]
   private let arena = Arena()
   /// By coroutine: which function of the script waits there.
   private var waits: [PolicyWait] = []
@@ -31,6 +33,8 @@ final class PolicyMachine {
   private var errorLines = 0
 
   private static let errorLinesMax = 100
+  /// So many scripts may run out of time before the rest is left alone.
+  private static let slowMax = 2
 
   /// A machine with every script of the snapshot, or everything that is wrong with them. `clock` is that of the calling
   /// thread.
@@ -43,28 +47,36 @@ final class PolicyMachine {
     self.host = host
     self.lua = lua
     names = snapshot.policies.map { [arena] in arena.text($0.name) }
+    concealed = snapshot.policies.map(\.concealed)
     let count = snapshot.policies.count * PolicyPhase.allCases.count
     functions = .allocate(capacity: max(1, count))
     functions.initialize(repeating: -1, count: max(1, count))
     lua.use(clock)
     var faults: [PolicyFault] = []
     var broken: Set<Int> = []
+    var refusals: Set<Int> = []
+    var slow = 0
     func note(_ policy: Int, _ found: [PolicyFault]) {
       if !found.isEmpty { broken.insert(policy) }
+      if found.contains(where: \.isSlow) { slow += 1 }
       faults += found
     }
+    // Each may take its time; after some that took too much, the rest is not asked: the machine has failed already.
     for (index, policy) in snapshot.policies.enumerated() {
-      note(index, load(index, snapshot.scripts[policy.script]))
+      if slow < PolicyMachine.slowMax { note(index, load(index, snapshot.scripts[policy.script])) }
     }
     for (index, policy) in snapshot.policies.enumerated() where !broken.contains(index) {
-      note(index, begin(index, policy))
+      if slow < PolicyMachine.slowMax { note(index, begin(index, policy)) }
+      if broken.contains(index) { refusals.insert(index) }
     }
     lua.freeze()
     lua.allow(sliceTicks: Limits.scriptSliceTicks, exchangeTicks: Limits.scriptExchangeTicks)
     // The clock goes with this thread's work; whoever runs the machine brings another.
     lua.use(nil)
-    for (index, route) in snapshot.routes.enumerated() { faults += missing(index, route, broken) }
-    if !faults.isEmpty { throw PolicyFaults(list: faults) }
+    if slow < PolicyMachine.slowMax {
+      for (index, route) in snapshot.routes.enumerated() { faults += missing(index, route, broken) }
+    }
+    if !faults.isEmpty { throw PolicyFaults(list: faults, refusals: refusals) }
   }
 
   deinit {
@@ -125,7 +137,8 @@ final class PolicyMachine {
   /// Runs `init` with the settings; what is wrong with them.
   private func begin(_ policy: Int, _ row: PolicySettings) -> [PolicyFault] {
     let start = function(.start, policy)
-    if start < 0 || row.isOpen { return [] }
+    if start < 0 { return row.settings == .map([]) ? [] : [.uselessSettings(policy: policy)] }
+    if row.isOpen { return [] }
     host.wallNanoseconds = Clock.wallNow()
     host.begin(names[policy], .start)
     var call = LuaCall(function: start)
@@ -360,6 +373,7 @@ final class PolicyMachine {
     _ phase: PolicyPhase, _ policy: Int?, _ message: String, traceback: String = ""
   ) -> PolicyOutcome {
     failure = message
+    let hidden = policy.map { concealed[$0] } ?? []
     let second = host.wallNanoseconds / 1_000_000_000
     if second != errorSecond {
       errorSecond = second
@@ -369,10 +383,17 @@ final class PolicyMachine {
     if errorLines > PolicyMachine.errorLinesMax { return .failed }
     var fields: [(StaticString, LogValue)] = [("requestId", .bytes(host.requestID))]
     if let policy { fields.append(("policy", .bytes(names[policy]))) }
-    fields += [("phase", .text(phase.rawValue)), ("message", .text(message))]
-    if !traceback.isEmpty { fields.append(("traceback", .text(traceback))) }
+    fields += [("phase", .text(phase.rawValue)), ("message", .text(SecretText.conceal(message, hidden)))]
+    if !traceback.isEmpty { fields.append(("traceback", .text(SecretText.conceal(traceback, hidden)))) }
     host.tools.log?.line(.error, "policy_error", fields)
     return .failed
+  }
+}
+
+extension PolicyFault {
+  /// A script that ran out of time.
+  fileprivate var isSlow: Bool {
+    if case .script(_, let error) = self, case .cpu = error.kind { true } else { false }
   }
 }
 

@@ -20,6 +20,8 @@ enum Figure: Int, CaseIterable, Sendable {
   case reloadsDone, reloadsFailed, reloadsRefused, reloadsUnchanged
   /// Gauge: what bodies that are kept whole take of `server.memory.bodies`.
   case bodyMemoryBytes
+  /// Gauge: `server.memory.bodies`.
+  case bodyMemoryBytesMax
 }
 
 /// One word for each figure.

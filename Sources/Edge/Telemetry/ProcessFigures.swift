@@ -30,6 +30,8 @@ enum ProcessFigures {
     return running > started ? now &- min(now, running - started) : now
   }
 
+  static var pid: UInt64 { UInt64(getpid()) }
+
   /// Nanoseconds of CPU time of all threads.
   static func cpuNanoseconds() -> UInt64 { nanoseconds(CLOCK_PROCESS_CPUTIME_ID) }
 

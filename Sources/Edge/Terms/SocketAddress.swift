@@ -36,8 +36,13 @@ struct SocketAddress: BitwiseCopyable, Equatable {
     self.port = port
   }
 
-  /// From what accept or getsockname filled in. An IPv4 client of an IPv6 socket is an IPv4 client.
+  /// From what accept or getsockname filled in. An IPv4 client of an IPv6 socket is an IPv4 client; one of a Unix
+  /// socket is on this machine and counts as 127.0.0.1.
   init(_ storage: sockaddr_storage) {
+    if Int32(storage.ss_family) == AF_UNIX {
+      words.0 = UInt64(INADDR_LOOPBACK.bigEndian)
+      return
+    }
     var copy = storage
     withUnsafeBytes(of: &copy) { raw in
       if Int32(storage.ss_family) == AF_INET {

@@ -28,6 +28,11 @@ extension Worker {
   /// Keeps a new connection, or hands it to a worker with clearly fewer: one that stays behind by more than a
   /// sixteenth.
   private func place(_ fd: Int32, _ listener: UInt8, _ address: SocketAddress) {
+    // Those of the control worker are for it alone.
+    if index == shared.workers {
+      keep(fd, listener, address)
+      return
+    }
     let mine = counters.value(.serverConnections, worker: index)
     var least = index
     var fewest = mine
@@ -117,9 +122,13 @@ extension Worker {
     for place in 0..<ListenerBoard.places where joined & 1 << UInt64(place) != 0 { body(place) }
   }
 
-  /// Accepts from all listeners of the current generation.
+  /// Accepts from all listeners of the current generation that are for workers of this kind.
   func joinListeners() {
-    for place in 0..<ListenerBoard.places where rows.listeners[place].fd >= 0 && joined & 1 << UInt64(place) == 0 {
+    let isControl = index == shared.workers
+    for place in 0..<ListenerBoard.places
+    where rows.listeners[place].fd >= 0 && rows.listeners[place].isControl == isControl
+      && joined & 1 << UInt64(place) == 0
+    {
       joined |= 1 << UInt64(place)
       shared.listeners.join(place)
       if acceptsAgainAt == TimerWheel.never, !poll(place) { pauseAccepting() }
@@ -145,29 +154,56 @@ extension Worker {
   }
 
   /// Accepts no more from a listener. Clients in its queue were promised a connection by the kernel.
-  func leaveListener(_ place: Int) {
+  func leaveListener(_ place: Int, isEnd: Bool = true) {
     if acceptsAgainAt == TimerWheel.never { acceptAll(place) }
     joined &= ~(1 << UInt64(place))
     poller.remove(rows.listeners[place].fd)
-    shared.listeners.leave(place, rows.listeners[place].fd)
+    shared.listeners.leave(place, rows.listeners[place].fd, isEnd: isEnd)
   }
 
   /// Accepts no more at all.
-  func leaveListeners() { forEachJoined(leaveListener) }
+  func leaveListeners() { forEachJoined { leaveListener($0) } }
 
   /// Leaves what the next generation does not have: who is connected there is answered what was asked, by the
   /// generation that had the listener, and then the connection ends.
   func leaveRemovedListeners(_ next: UnsafePointer<GenerationRows>) {
     forEachJoined { place in
-      if next.pointee.listeners[place].since == rows.listeners[place].since { return }
-      leaveListener(place)
+      let isKept = next.pointee.listeners[place].since == rows.listeners[place].since
+      // It may have become one for workers of the other kind.
+      if isKept, next.pointee.listeners[place].isControl == rows.listeners[place].isControl { return }
+      leaveListener(place, isEnd: !isKept)
       forEachConnection { index, role in
         guard role.isServer, connections.slots[Int(index)].listener == UInt8(place) else { return }
-        if role == .serverIdle { closeUnlessAsking(index) }
+        if role == .serverIdle {
+          if isKept, handOver(index, next) { return }
+          closeUnlessAsking(index)
+        }
         if role == .serverSession { drainSession(index) }
         connections.slots[Int(index)].listener = ListenerBoard.none
       }
     }
+  }
+
+  /// Gives a connection that has said nothing yet to a worker of the other kind, by the generation that this one is
+  /// about to adopt.
+  private func handOver(_ index: Int32, _ next: UnsafePointer<GenerationRows>) -> Bool {
+    let slot = connections.slots + Int(index)
+    guard slot.pointee.input.isEmpty, slot.pointee.output.isEmpty else { return false }
+    let message = InboxMessage.adopt(
+      fd: slot.pointee.fd, listener: slot.pointee.listener, generation: UnsafeRawPointer(next),
+      address: slot.pointee.address)
+    let taker = self.index == shared.workers ? 0 : shared.workers
+    poller.remove(slot.pointee.fd)
+    shared.generations.beginHandOff(next.pointee.place)
+    counters.addShared(1, to: .serverConnections, worker: taker)
+    guard shared.inboxes[taker].post(message) else {
+      counters.addShared(-1, to: .serverConnections, worker: taker)
+      shared.generations.endHandOff(next.pointee.place)
+      return false
+    }
+    slot.pointee.fd = -1
+    closeConnection(index)
+    return true
   }
 
   private func acceptAll(_ place: Int) {

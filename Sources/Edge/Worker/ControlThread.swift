@@ -2,7 +2,8 @@
 // builds and frees generations, and ends when the last worker has. It never touches a request.
 //
 //   signals ─▶ SIGHUP: reload   SIGTERM, SIGINT: drain, then stop
-//   wake    ─▶ a name has other addresses · a worker has adopted or let go of a generation · a worker has ended
+//   wake    ─▶ a name has other addresses · a worker has adopted or let go of a generation · a worker has ended ·
+//              an operator asks for a reload
 
 import CLinux
 import Glibc
@@ -36,6 +37,9 @@ final class ControlThread {
   /// Those that live, oldest first; the last one is the newest.
   var generations: [Generation]
   var isStopping = false
+  /// How operators reach the process; nil when the folder of state cannot be used.
+  private let adminSocket: AdminSocket?
+  private let adminFault: FileFault?
   private let spawner: Spawner
   private let resolver: Resolver
   private let resolvedHosts: ResolvedHosts
@@ -81,15 +85,17 @@ final class ControlThread {
     resolver = Resolver(deliver: hosts.changed, report: hosts.failed)
     let book = AddressBook(workers: threads)
     guard let keyValues = KeyValueStore() else { throw StartError(message: "no memory for edge.kv") }
+    (adminSocket, adminFault) = try ControlThread.openAdminSocket(snapshot)
     let ledger = try ControlThread.openLedger(snapshot, log)
     self.ledger = ledger
     keepsLedger = snapshot.needsLedger
     builder = GenerationBuilder(
       workers: threads, addresses: book, resolver: resolver, keyValues: keyValues, ledger: ledger,
-      names: metrics.names, log: log)
+      names: metrics.names, log: log, builtins: settings.builtins, adminSocket: adminSocket?.listener)
     let first: Generation
     do { first = try builder.build(snapshot, resolved: resolved, number: 1, place: 0) } catch {
       resolver.end()
+      adminSocket?.end()
       throw StartError(message: error.message, diagnoses: error.diagnoses)
     }
     _ = builder.published(first)
@@ -118,13 +124,15 @@ final class ControlThread {
       threads = try (0..<shared.workers).map { index throws(ThreadError) in try startWorker(index) }
     } catch { throw StartError(message: error.message) }
     logListening(newest.plan.listeners)
+    if let adminFault { log.line(.warn, "admin_unavailable", [("reason", .text(adminFault.reason))]) }
     shared.metrics.figures.set(.generationsLive, 1)
     for warning in settings.warnings { log.line(.warn, "config_warning", [("message", .text(warning))]) }
+    describeStart()
     log.line(
       .info, "ready",
       [
         ("workers", .number(shared.workers)), ("generation", .number(1)), ("pid", .number(Int(getpid()))),
-        ("version", .text(Version.text.description)),
+        ("version", .text(Version.text.description)), ("admin", .text(adminSocket?.listener.address ?? "")),
       ])
     ready()
     serve(signals)
@@ -138,6 +146,7 @@ final class ControlThread {
     bookkeeper.join()
     // Its last answers were for workers that had ended.
     for inbox in shared.inboxes { while let message = inbox.take() { message.giveUp() } }
+    adminSocket?.end()
     log.line(.info, "stopped", shared.counters.summary)
     log.end()
     // Whoever reads the log may have stopped reading; that must not keep the process.
@@ -157,7 +166,7 @@ final class ControlThread {
     }
   }
 
-  private func post(_ message: InboxMessage, to inbox: Inbox) {
+  func post(_ message: InboxMessage, to inbox: Inbox) {
     // A full inbox is being read.
     while !inbox.post(message) { _ = usleep(1_000) }
   }
@@ -188,6 +197,7 @@ final class ControlThread {
         default: stop()
         }
       }
+      if shared.board.isAsked { reload() }
     }
   }
 
@@ -204,15 +214,61 @@ final class ControlThread {
     log.line(.info, isStopping ? "stopping_now" : "draining", [])
     for inbox in shared.inboxes.dropLast() { post(isStopping ? .stop : .drain, to: inbox) }
     isStopping = true
+    shared.board.update { $0.isDraining = true }
   }
 
   func logListening(_ listeners: [OpenListener]) {
-    for listener in listeners {
+    // The line `ready` has the socket of operators.
+    for listener in listeners where listener.place != ListenerBoard.adminPlace {
       log.line(.info, "listening", [("listener", .text(listener.name)), ("address", .text(listener.socket.address))])
     }
   }
 
+  // MARK: What operators see
+
+  private func describeStart() {
+    let path = realpath(settings.path, nil)
+    let config = path.map { String(cString: $0) } ?? settings.path
+    free(path)
+    shared.board.update { [settings, shared] state in
+      state.config = config
+      state.isDevelopment = settings.options.dev
+      state.workers = shared.workers
+    }
+    describeGenerations()
+  }
+
+  /// Which generations live, and where the newest one listens.
+  func describeGenerations() {
+    let listeners = newest.plan.listeners.map {
+      ServedListener(name: $0.name, address: $0.socket.address, serves: $0.serves)
+    }
+    let live = generations.map { LiveGeneration(number: $0.number, place: $0.place, since: $0.since) }
+    shared.board.update { state in
+      state.listeners = listeners
+      state.generations = live
+    }
+  }
+
   // MARK: Preparations
+
+  /// The socket by which operators reach the process. A folder that cannot be used costs no more than the socket; one
+  /// that another Edge uses is a mistake.
+  private static func openAdminSocket(_ snapshot: Snapshot) throws(StartError) -> (AdminSocket?, FileFault?) {
+    let folder = snapshot.server.varFolder
+    do throws(AdminSocketError) { return (try AdminSocket.open(in: folder), nil) } catch {
+      switch error {
+      case .inUse:
+        throw StartError(
+          message: "the folder '\(folder)' of server.var is in use by another Edge; stop that one, or name another "
+            + "folder")
+      case .fault(let fault):
+        let path = FilePath.join(folder, AdminSocket.name)
+        let effect = "so edge reload, status and top find no Edge"
+        return (nil, FileFault("\(path) cannot be made, \(effect): \(fault.reason)"))
+      }
+    }
+  }
 
   /// The ledger is a file only where something costs credits: who forwards to services needs no folder of state.
   private static func openLedger(_ snapshot: Snapshot, _ log: Log) throws(StartError) -> Ledger {

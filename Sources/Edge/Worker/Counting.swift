@@ -53,6 +53,7 @@ extension Worker {
     figures.set(.ledgerQueue, Int64(ledger.queueLength))
     figures.set(.ledgerFailing, ledger.isFailing ? 1 : 0)
     figures.set(.bodyMemoryBytes, Int64(shared.bodies.usedBytes))
+    figures.set(.bodyMemoryBytesMax, Int64(shared.bodies.limitBytes))
     figures.set(.generation, Int64(rows.number))
   }
 }

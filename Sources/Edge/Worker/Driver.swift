@@ -202,6 +202,7 @@ extension Worker {
   func lead(_ exchange: Int32, _ request: ArrivedRequest, _ edits: HeaderEdits?) {
     let row = rows(of: exchange).routeRows[Int(exchanges.slots[Int(exchange)].route)]
     if row.service < 0 {
+      if row.isAdmin { return serveOperator(exchange, request, row) }
       discardEarlyBody(exchange, request)
       answerBuiltin(exchange, row.builtin)
     } else {

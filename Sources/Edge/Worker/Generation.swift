@@ -7,8 +7,10 @@ struct RouteRow: BitwiseCopyable {
   var name: StaticBytes
   /// -1: a built-in endpoint.
   var service: Int32
-  /// The row of `BuiltinTable`, when `service` is -1.
+  /// What of `BuiltinTable`, when `service` is -1.
   var builtin: Int32
+  /// Only operators ask for it, as often as they like: what went well is not logged.
+  var isAdmin = false
   var bodyBytesMax: UInt64
   var toleratesFin: Bool
   /// A request that found its idle connection dead is sent again even if its method is not idempotent.
@@ -49,6 +51,8 @@ struct ListenerRow: BitwiseCopyable {
   /// The first generation in which the place belongs to this socket.
   var since: UInt32 = 0
   var name = StaticBytes.empty
+  /// The control worker accepts from it, and no other.
+  var isControl = false
 }
 
 /// One generation of configuration, compiled. The control thread holds the one reference; workers hold what
@@ -57,6 +61,8 @@ final class Generation {
   let number: UInt32
   /// Which of `GenerationBoard.places` it has while it lives.
   let place: UInt8
+  /// Wall nanoseconds of its making.
+  let since = Clock.wallNow()
   let plan: GenerationPlan
   private let arena = Arena()
   let rows: UnsafePointer<GenerationRows>
@@ -75,8 +81,10 @@ struct GenerationPlan {
   let workers: Int
   /// For the report of what the next one changes.
   let resolved: SectionFields
-  /// By listener of the snapshot.
+  /// By listener of the snapshot; the last one may be the socket of operators.
   let listeners: [OpenListener]
+  /// What they are served.
+  var builtins = BuiltinTable(rows: [])
   /// By upstream of the snapshot.
   let services: [StableName]
   /// By endpoint, in the order of services and their endpoints.
@@ -136,7 +144,9 @@ struct GenerationRows: BitwiseCopyable {
     let snapshot = plan.snapshot
     self.number = number
     self.place = place
-    routes = RouteCompiler.compile(snapshot.routes, listenerPlaces: plan.listeners.map(\.place), arena: arena)
+    let adminRoutes = GenerationRows.adminRoutes(plan)
+    routes = RouteCompiler.compile(
+      snapshot.routes + adminRoutes, listenerPlaces: plan.listeners.map(\.place), arena: arena)
     namedServices = snapshot.services.count
     models = ModelTable.compile(snapshot, firstService: namedServices, names: plan.names, arena: arena)
     services = ServiceTable.compile(
@@ -155,6 +165,13 @@ struct GenerationRows: BitwiseCopyable {
       routePolicies += route.policies.map(Int32.init)
       routeRows.append(row)
     }
+    for (index, route) in adminRoutes.enumerated() {
+      var row = GenerationRows.row(route, arena)
+      row.builtin = Int32(plan.builtins.rows.count + index)
+      row.isAdmin = true
+      row.metric = plan.names.claim(.route, route.name)
+      routeRows.append(row)
+    }
     self.routeRows = UnsafePointer(arena.copy(routeRows))
     routeCount = routeRows.count
     policies = UnsafePointer(arena.copy(routePolicies))
@@ -165,7 +182,8 @@ struct GenerationRows: BitwiseCopyable {
     var rows = [ListenerRow](repeating: ListenerRow(), count: ListenerBoard.places)
     for listener in plan.listeners {
       rows[Int(listener.place)] = ListenerRow(
-        fd: listener.socket.fd, since: listener.since, name: arena.text(listener.name))
+        fd: listener.socket.fd, since: listener.since, name: arena.text(listener.name),
+        isControl: listener.serves != .routes)
     }
     listeners = UnsafePointer(arena.copy(rows))
     workers = plan.workers
@@ -180,6 +198,18 @@ struct GenerationRows: BitwiseCopyable {
     sendMilliseconds = UInt64(snapshot.server.sendTimeoutMilliseconds)
     drainMilliseconds = UInt64(snapshot.server.drainMilliseconds)
     logsAccess = snapshot.log.access && snapshot.log.level >= .info
+  }
+
+  /// How operators' endpoints are reached: by routes of no configuration, on the listeners that are for them.
+  private static func adminRoutes(_ plan: GenerationPlan) -> [Route] {
+    let listeners = plan.listeners.indices.filter { plan.listeners[$0].serves == .admin }
+    return plan.builtins.admin.compactMap { endpoint in
+      guard !listeners.isEmpty, let path = try? PathPattern.read(endpoint.path) else { return nil }
+      return Route(
+        name: "admin", hosts: [], paths: [path], methods: [endpoint.method], listeners: listeners,
+        target: .builtin(.health), bodyBytesMax: 0, clientFin: .finish, replaysOnStale: false, policies: [],
+        permission: nil)
+    }
   }
 
   /// A configuration does not say when a model was made, and clients want a number that stays: 2025-01-01.

@@ -32,12 +32,17 @@ final class GenerationBuilder {
   private let keyValues: KeyValueStore
   private let ledger: Ledger
   private let names: MetricNames
+  /// What operators are served, and the socket that is for them in every generation.
+  private let builtins: BuiltinTable
+  private let adminSocket: ListenerSocket?
 
   init(
     workers: Int, addresses: AddressBook, resolver: Resolver, keyValues: KeyValueStore, ledger: Ledger,
-    names: MetricNames, log: Log
+    names: MetricNames, log: Log, builtins: BuiltinTable = BuiltinTable(rows: []), adminSocket: ListenerSocket? = nil
   ) {
     self.workers = workers
+    self.builtins = builtins
+    self.adminSocket = adminSocket
     self.keyValues = keyValues
     self.ledger = ledger
     self.names = names
@@ -67,7 +72,8 @@ final class GenerationBuilder {
       tlsContexts = contexts
       refreshMilliseconds = refresh
       let plan = GenerationPlan(
-        snapshot: snapshot, workers: workers, resolved: resolved, listeners: opened, services: claimed.services,
+        snapshot: snapshot, workers: workers, resolved: resolved, listeners: opened + adminListener,
+        builtins: builtins, services: claimed.services,
         endpoints: claimed.endpoints, tlsContexts: snapshot.trustFiles.map { contexts[$0.contentHash] ?? [] },
         policies: policies, names: names)
       return Generation(number: number, place: place, plan: plan)
@@ -79,14 +85,26 @@ final class GenerationBuilder {
   }
 
   private func bind(_ snapshot: Snapshot, _ number: UInt32) throws(GenerationError) -> [OpenListener] {
-    do { return try listeners.bind(snapshot.listeners, generation: number) } catch {
-      throw GenerationError(message: error.message)
-    }
+    do {
+      var opened = try listeners.bind(snapshot.listeners, generation: number)
+      for index in opened.indices { opened[index].serves = snapshot.audience(ofListener: index) }
+      return opened
+    } catch { throw GenerationError(message: error.message) }
+  }
+
+  private var adminListener: [OpenListener] {
+    guard let adminSocket else { return [] }
+    return [
+      OpenListener(
+        place: ListenerBoard.adminPlace, name: adminSocket.name, since: 1, bind: HostPort(host: "", port: 0),
+        socket: adminSocket, serves: .admin)
+    ]
   }
 
   /// The generation is published; returns the listeners that it has removed.
   func published(_ generation: Generation) -> [OpenListener] {
-    listeners.keep(generation.plan.listeners, generation: generation.number)
+    listeners.keep(
+      generation.plan.listeners.filter { $0.place != ListenerBoard.adminPlace }, generation: generation.number)
   }
 
   /// Whether a removed listener still waits for workers to leave it.

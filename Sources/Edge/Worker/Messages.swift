@@ -10,7 +10,7 @@ extension InboxMessage {
     case .adopt(let fd, _, _, _): _ = close(fd)
     case .fetch(let ticket), .cancelFetch(let ticket): Unmanaged<FetchTicket>.fromOpaque(ticket).release()
     case .ledger(let ticket): Unmanaged<LedgerTicket>.fromOpaque(ticket).release()
-    case .drain, .stop: break
+    case .reloaded, .drain, .stop: break
     }
   }
 }
@@ -41,6 +41,7 @@ extension Worker {
       case .fetch(let ticket): startFetch(ticket)
       case .cancelFetch(let ticket): cancelFetch(ticket)
       case .ledger(let ticket): readLedger(ticket)
+      case .reloaded(let exchange): reloaded(Handle(bits: exchange))
       case .drain: startDrain()
       case .stop:
         cutAll()

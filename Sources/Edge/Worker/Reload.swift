@@ -5,38 +5,45 @@ import CLinux
 import Glibc
 
 extension ControlThread {
-  /// SIGHUP.
+  /// SIGHUP, or an operator asks. Whoever asks while it runs waits for the next one.
   func reload() {
+    let asked = shared.board.takeAsked()
     let start = Clock.monotonicNow()
-    if isStopping {
-      refuse("Edge is stopping")
-      return
+    var report = perform()
+    report.milliseconds = Int((Clock.monotonicNow() - start) / 1_000_000)
+    tell(report)
+    shared.board.update { state in
+      if report.outcome == .reloaded {
+        state.restart = report.changes.filter { $0.kind == .restart }.map(\.path)
+      }
+      state.reload = report
     }
+    for exchange in asked {
+      shared.board.report(report, to: exchange)
+      post(.reloaded(exchange: exchange), to: shared.controlInbox)
+    }
+  }
+
+  private func perform() -> ReloadReport {
+    if isStopping { return report(.refused, "Edge is stopping") }
     let outcome = Loader.load(path: settings.path, options: settings.options)
+    let warnings = outcome.diagnoses.filter { $0.severity == .warning }
     guard let snapshot = outcome.snapshot, let resolved = outcome.resolved else {
-      reject(outcome)
-      return
+      let errors = outcome.diagnoses.filter { $0.severity == .error }
+      return report(.failed, "\(settings.path) has errors", errors: errors)
     }
-    if snapshot.contentHash == newest.plan.snapshot.contentHash {
-      shared.metrics.figures.add(1, to: .reloadsUnchanged)
-      log.line(.info, "reload_unchanged", [("generation", .number(Int(newest.number)))])
-      return
-    }
+    if snapshot.contentHash == newest.plan.snapshot.contentHash { return report(.unchanged) }
     finishLastReload()
     let taken = Set(generations.map(\.place))
     guard let place = (0..<UInt8(GenerationBoard.places)).first(where: { !taken.contains($0) }) else {
-      refuse(
+      return report(
+        .refused,
         logMarks.isEmpty
           ? "\(generations.count) generations are alive; wait until exchanges of the oldest have ended"
           : "\(generations.count) generations are alive, some only because the log is not read")
-      return
     }
     if snapshot.needsLedger, !keepsLedger, snapshot.stores.ledger == .sqlite {
-      fail(reason: "a route costs credits now, and Edge was started without a ledger; restart it", errors: 1)
-      return
-    }
-    for diagnosis in outcome.diagnoses where diagnosis.severity == .warning {
-      log.line(.warn, "config_warning", [("message", .text(diagnosis.render()))])
+      return report(.failed, "a route costs credits now, and Edge was started without a ledger; restart it")
     }
     do {
       let next = try builder.build(snapshot, resolved: resolved, number: newest.number + 1, place: place)
@@ -44,13 +51,22 @@ extension ControlThread {
       changes.compareFiles(newest.plan.snapshot, snapshot)
       changes.compareRestart(started, resolved)
       publish(next, snapshot)
-      report(changes, milliseconds: Int((Clock.monotonicNow() - start) / 1_000_000))
+      var report = report(.reloaded, warnings: warnings)
+      report.changes = changes.changes
+      return report
     } catch {
-      for diagnosis in error.diagnoses { log.line(.error, "config_error", [("message", .text(diagnosis.render()))]) }
-      fail(reason: error.message, errors: max(1, error.diagnoses.count))
       // What was built of it goes back to the system, as that of generations does.
       _ = malloc_trim(0)
+      return report(.failed, error.message, errors: error.diagnoses)
     }
+  }
+
+  private func report(
+    _ outcome: ReloadOutcome, _ reason: String? = nil, errors: [Diagnosis] = [], warnings: [Diagnosis] = []
+  ) -> ReloadReport {
+    ReloadReport(
+      outcome: outcome, generation: newest.number, wall: Clock.wallNow(), reason: reason,
+      errors: errors.map { $0.render() }, warnings: warnings.map { $0.render() })
   }
 
   /// Every worker adopts a generation within a turn. A listener that the last reload removed may be wanted again now,
@@ -80,41 +96,46 @@ extension ControlThread {
     shared.bodies.setLimit(snapshot.server.bodyMemoryBytes)
     _ = builder.published(next)
     logListening(next.plan.listeners.filter { !known.contains($0.place) })
+    describeGenerations()
   }
 
   // MARK: What is said
 
-  private func report(_ changes: ConfigDiff, milliseconds: Int) {
+  /// One line says what came of it; findings stand in front of it, each in its own.
+  private func tell(_ report: ReloadReport) {
+    for warning in report.warnings { log.line(.warn, "config_warning", [("message", .text(warning))]) }
+    for error in report.errors { log.line(.error, "config_error", [("message", .text(error))]) }
+    let generation: (StaticString, LogValue) = ("generation", .number(Int(report.generation)))
+    let reason: (StaticString, LogValue) = ("reason", .text(report.reason ?? ""))
+    let figures = shared.metrics.figures
+    switch report.outcome {
+    case .reloaded:
+      log.line(.info, "reloaded", [generation] + differences(report))
+      figures.add(1, to: .reloadsDone)
+    case .unchanged:
+      log.line(.info, "reload_unchanged", [generation])
+      figures.add(1, to: .reloadsUnchanged)
+    case .failed:
+      log.line(.error, "reload_failed", [generation, ("errors", .number(max(1, report.errors.count))), reason])
+      figures.add(1, to: .reloadsFailed)
+    case .refused:
+      log.line(.warn, "reload_refused", [generation, reason])
+      figures.add(1, to: .reloadsRefused)
+    }
+  }
+
+  private func differences(_ report: ReloadReport) -> [(StaticString, LogValue)] {
     var fields: [(StaticString, LogValue)] = [
-      ("generation", .number(Int(newest.number))), ("live", .number(generations.count)),
-      ("milliseconds", .number(milliseconds)),
+      ("live", .number(generations.count)), ("milliseconds", .number(report.milliseconds)),
     ]
-    let lists: [(StaticString, [String])] = [
-      ("added", changes.added), ("removed", changes.removed), ("changed", changes.changed),
-      ("restart", changes.needsRestart),
+    let keys: [(StaticString, ConfigChange.Kind)] = [
+      ("added", .added), ("removed", .removed), ("changed", .changed), ("restart", .restart),
     ]
-    for (key, paths) in lists where !paths.isEmpty { fields.append((key, .text(paths.joined(separator: " ")))) }
-    log.line(.info, "reloaded", fields)
-    shared.metrics.figures.add(1, to: .reloadsDone)
-  }
-
-  private func reject(_ outcome: LoadOutcome) {
-    let errors = outcome.diagnoses.filter { $0.severity == .error }
-    for error in errors { log.line(.error, "config_error", [("message", .text(error.render()))]) }
-    fail(reason: "\(settings.path) has errors", errors: errors.count)
-  }
-
-  private func fail(reason: String, errors: Int) {
-    shared.metrics.figures.add(1, to: .reloadsFailed)
-    log.line(
-      .error, "reload_failed",
-      [("generation", .number(Int(newest.number))), ("errors", .number(errors)), ("reason", .text(reason))])
-  }
-
-  private func refuse(_ reason: String) {
-    shared.metrics.figures.add(1, to: .reloadsRefused)
-    log.line(
-      .warn, "reload_refused", [("generation", .number(Int(newest.number))), ("reason", .text(reason))])
+    for (key, kind) in keys {
+      let paths = report.changes.filter { $0.kind == kind }.map(\.path)
+      if !paths.isEmpty { fields.append((key, .text(paths.joined(separator: " ")))) }
+    }
+    return fields
   }
 
   // MARK: The end of generations
@@ -138,7 +159,10 @@ extension ControlThread {
     }
     shared.metrics.figures.set(.generationsLive, Int64(generations.count))
     // The allocator keeps what was freed in the middle of its arenas; a generation's worth goes back to the system.
-    if generations.count < before { _ = malloc_trim(0) }
+    if generations.count < before {
+      describeGenerations()
+      _ = malloc_trim(0)
+    }
   }
 
   private func isUnused(_ generation: Generation) -> Bool {

@@ -60,153 +60,35 @@ extension Worker {
   func readModelRequest(_ exchange: Int32, _ request: ArrivedRequest) {
     let slot = exchanges.slots + Int(exchange)
     let work = beginWork(exchange)
-    let rows = rows(of: exchange)
-    guard !work.pointee.isRead, let dialect = rows.routeRows[Int(slot.pointee.route)].dialect else { return }
+    guard !work.pointee.isRead, let dialect = rows(of: exchange).routeRows[Int(slot.pointee.route)].dialect else {
+      return
+    }
     work.pointee.isRead = true
     guard let base = slot.pointee.content.base else {
-      refuseModel(exchange, .invalidRequest, "The request has no body; send JSON with 'model' and 'messages'.")
+      work.pointee.fault = DialectFault(
+        message: "The request has no body; send JSON with 'model' and 'messages'.")
       return
     }
-    do throws(DialectFault) {
-      work.pointee.request = try Dialect.read(dialect, base, slot.pointee.content.count, document)
-    } catch {
-      work.pointee.fault = error
-      return
-    }
-    findModel(exchange, request)
-    if work.pointee.fault == nil { refuseBetas(exchange, dialect, request) }
-    if work.pointee.fault == nil { estimate(exchange) }
-  }
-
-  private func refuseModel(
-    _ exchange: Int32, _ code: ErrorCode, _ message: StaticString, _ parameter: StaticString? = nil
-  ) {
-    work(of: exchange).pointee.fault = DialectFault(code: code, param: parameter, message: message)
-  }
-
-  /// Finds the model and who can answer for it. `provider/model` or the field `edge-provider` names one of them, who is
-  /// asked alone or, where the route says so, first.
-  private func findModel(_ exchange: Int32, _ request: ArrivedRequest) {
-    let slot = exchanges.slots + Int(exchange)
-    let work = work(of: exchange)
-    let models = rows(of: exchange).models
-    guard let base = slot.pointee.content.base else { return }
-    var name = UnsafePointer(base + Int(work.pointee.request.model.start))
-    var count = Int(work.pointee.request.model.count)
-    var named: Int32 = -1
-    let prefix = work.pointee.request.provider
-    if !prefix.isNone, models.model(name, count) < 0 {
-      named = models.provider(base + Int(prefix.start), Int(prefix.count))
-      if named >= 0 {
-        name += Int(prefix.count) + 1
-        count -= Int(prefix.count) + 1
-      }
-    }
-    let written = work.pointee.request.named
-    if !written.isNone {
-      let given = models.provider(base + Int(written.start), Int(written.count))
-      if given < 0 || named >= 0 && named != given {
-        refuseModel(
-          exchange, .invalidRequest, "This names no provider that can be used; leave it out or send auto.", "provider")
-        return
-      }
-      named = given
-    }
-    if let field = providerField(request) {
-      let given = models.provider(field.start, field.count)
-      if given < 0 || named >= 0 && named != given {
-        refuseModel(
-          exchange, .invalidRequest, "The header edge-provider names no provider that can be used; leave it out.")
-        return
-      }
-      named = given
-    }
-    work.pointee.named = named
-    work.pointee.model = models.model(name, count)
-    guard work.pointee.model >= 0 else {
-      refuseModel(exchange, .modelNotFound, "No provider offers this model; GET /v1/models lists them.", "model")
-      return
-    }
-    let row = models.models[Int(work.pointee.model)]
-    slot.pointee.record.model = row.name
-    work.pointee.candidateCount = 0
-    if named >= 0 { addCandidates(exchange, row) { $0.provider == named && !$0.isEquivalent } }
-    if named >= 0, work.pointee.candidateCount == 0 {
-      refuseModel(exchange, .modelNotFound, "The named provider does not offer this model.", "model")
-      return
-    }
-    if named < 0 || rows(of: exchange).routeRows[Int(slot.pointee.route)].fallsBackFromNamed {
-      addCandidates(exchange, row) { named < 0 || $0.provider != named || $0.isEquivalent }
-    }
-    if work.pointee.candidateCount == 0 {
-      refuseModel(exchange, .serviceUnavailable, "No provider of this model can be used at the moment.")
+    let selection = selection(of: exchange)
+    let content = StaticBytes(start: UnsafePointer(base), count: slot.pointee.content.count)
+    selection.read(dialect, content, request.received, document, into: &work.pointee)
+    if work.pointee.model >= 0 {
+      slot.pointee.record.model = selection.models.models[Int(work.pointee.model)].name
     }
   }
 
-  /// Adds those of a model's candidates that may be asked.
-  private func addCandidates(_ exchange: Int32, _ row: ModelRow, where mayAnswer: (CandidateRow) -> Bool) {
-    let work = work(of: exchange)
-    let models = rows(of: exchange).models
-    for place in row.firstCandidate..<(row.firstCandidate + row.candidateCount)
-    where mayAnswer(models.candidates[Int(place)]) {
-      work.pointee.candidates[Int(work.pointee.candidateCount)] = place
-      work.pointee.candidateCount += 1
-    }
-  }
-
-  /// Some of what can be asked for in a header changes the price. What is longer than the model gives out is not held
-  /// for, and a long input is not where the model has no price for one.
-  private func refuseBetas(_ exchange: Int32, _ dialect: DialectName, _ request: ArrivedRequest) {
-    guard dialect == .anthropicMessages else { return }
-    let hasLong = rows(of: exchange).models.models[Int(work(of: exchange).pointee.model)].price.longInputTokens > 0
-    if request.received.hasBeta("output-") || !hasLong && request.received.hasBeta("context-1m") {
-      refuseModel(
-        exchange, .invalidRequest, "This beta has no price here; leave it out of the header anthropic-beta.")
-    }
-  }
-
-  private func providerField(_ request: ArrivedRequest) -> (start: UnsafePointer<UInt8>, count: Int)? {
-    let table = request.received.table
-    for index in 0..<table.count {
-      let field = table.fields[index]
-      guard equalLowered(request.received.bytes + Int(field.name.start), Int(field.name.count), "edge-provider") else {
-        continue
-      }
-      return (request.received.bytes + Int(field.value.start), Int(field.value.count))
-    }
-    return nil
-  }
-
-  /// What the cheapest of those that could answer would hold. Who would cost more than can be counted is none of them.
-  private func estimate(_ exchange: Int32) {
-    let work = work(of: exchange)
-    let models = rows(of: exchange).models
-    var cheapest: Amount?
-    var kept: Int32 = 0
-    for place in 0..<Int(work.pointee.candidateCount) {
-      let candidate = work.pointee.candidates[place]
-      guard let held = wantedHold(exchange, models.candidates[Int(candidate)].model) else { continue }
-      work.pointee.candidates[Int(kept)] = candidate
-      kept += 1
-      cheapest = min(cheapest ?? held, held)
-    }
-    work.pointee.candidateCount = kept
-    guard let cheapest else {
-      refuseModel(exchange, .invalidRequest, "What is asked for would cost more than can be counted; ask for less.")
-      return
-    }
-    work.pointee.estimate = cheapest
-  }
-
-  /// What must be held for an answer of this model: what it may cost at the most, and the route's own price; nil: more
-  /// than can be counted.
-  func wantedHold(_ exchange: Int32, _ model: Int32) -> Amount? {
+  /// What decides about the models of an exchange's route.
+  @inline(__always)
+  private func selection(of exchange: Int32) -> ModelSelection {
     let rows = rows(of: exchange)
-    let row = rows.models.models[Int(model)]
-    let estimate = Estimate(
-      work(of: exchange).pointee.request, outputTokensMax: Int(row.outputTokensMax), imageTokens: Int(row.imageTokens))
-    let flat = rows.routeRows[Int(exchanges.slots[Int(exchange)].route)].price ?? .zero
-    return Pricing.hold(row.price, estimate)?.adding(flat)
+    let row = rows.routeRows[Int(exchanges.slots[Int(exchange)].route)]
+    return ModelSelection(
+      models: rows.models, fallsBackFromNamed: row.fallsBackFromNamed, flatPrice: row.price ?? .zero)
+  }
+
+  /// What must be held for an answer of this model; nil: more than can be counted.
+  func wantedHold(_ exchange: Int32, _ model: Int32) -> Amount? {
+    selection(of: exchange).wantedHold(work(of: exchange).pointee.request, model)
   }
 
   // MARK: Selecting
@@ -294,7 +176,7 @@ extension Worker {
       place: place, name: provider.name, model: models.models[Int(row.model)].name,
       estimate: wantedHold(exchange, row.model) ?? .zero, priority: provider.priority,
       load: metrics.providerLoad(provider.metric), isEquivalent: row.isEquivalent,
-      isNamed: row.provider == work.pointee.named && !row.isEquivalent)
+      isNamed: ModelSelection.isNamed(row, work.pointee.named))
   }
 
   /// Takes over the order that a policy has chosen.

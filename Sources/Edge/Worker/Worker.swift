@@ -13,6 +13,7 @@ final class WorkerShared: Sendable {
   let listeners = ListenerBoard()
   let addresses: AddressBook
   let builtins: BuiltinTable
+  let board: ControlBoard
   let counters: Counters
   let metrics: Metrics
   let log: Log
@@ -28,13 +29,14 @@ final class WorkerShared: Sendable {
   private let accepting: Atomic<Int>
 
   init(
-    generations: GenerationBoard, addresses: AddressBook, builtins: BuiltinTable, counters: Counters,
-    metrics: Metrics, log: Log, ledger: Ledger, bodies: BodyBudget, inboxes: [Inbox], control: Wake,
-    connectionsPerWorker: Int
+    generations: GenerationBoard, addresses: AddressBook, builtins: BuiltinTable, board: ControlBoard = ControlBoard(),
+    counters: Counters, metrics: Metrics, log: Log, ledger: Ledger, bodies: BodyBudget, inboxes: [Inbox],
+    control: Wake, connectionsPerWorker: Int
   ) {
     self.generations = generations
     self.addresses = addresses
     self.builtins = builtins
+    self.board = board
     self.counters = counters
     self.metrics = metrics
     self.log = log
@@ -46,8 +48,8 @@ final class WorkerShared: Sendable {
     accepting = Atomic(inboxes.count - 1)
   }
 
-  /// Workers that serve clients. The control worker is one more of the same kind, with the next index: it has no
-  /// clients and does what belongs to none of them.
+  /// Workers that serve clients. The control worker is one more of the same kind, with the next index: its only clients
+  /// are those who look after Edge, and it does what belongs to no other.
   var workers: Int { inboxes.count - 1 }
 
   var controlInbox: Inbox { inboxes[workers] }
@@ -433,7 +435,7 @@ final class Worker {
       }
     }
     if let scriptClock { next.pointee.policyMachine(worker: index).use(scriptClock) }
-    if !isDraining, index < shared.workers { joinListeners() }
+    if !isDraining { joinListeners() }
     shared.generations.adopted(next.pointee.number, worker: index)
   }
 
@@ -441,9 +443,18 @@ final class Worker {
   @inline(__always)
   func text(of exchange: Int32) -> BytePointer { texts + Int(exchange) * RecordText.bytes }
 
+  /// An operator has looked at something: `edge top` does so every second.
+  private func isRoutine(_ exchange: Int32) -> Bool {
+    let slot = exchanges.slots + Int(exchange)
+    guard slot.pointee.service < 0, slot.pointee.route >= 0, slot.pointee.record.method == .get,
+      slot.pointee.record.cause == .completed
+    else { return false }
+    return rows(of: exchange).routeRows[Int(slot.pointee.route)].isAdmin
+  }
+
   /// Hands the record of an ended exchange to the log writer.
   func pushRecord(_ exchange: Int32) {
-    guard rows(of: exchange).logsAccess else { return }
+    guard rows(of: exchange).logsAccess, !isRoutine(exchange) else { return }
     guard let cell = logRing.reserve() else {
       counters.add(1, to: .droppedLogLines, worker: index)
       return

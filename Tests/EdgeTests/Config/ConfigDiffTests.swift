@@ -36,9 +36,7 @@ import Testing
 
   /// As the log would say it.
   private static func text(_ diff: ConfigDiff) -> String {
-    let lists = [
-      ("added", diff.added), ("removed", diff.removed), ("changed", diff.changed), ("restart", diff.needsRestart),
-    ]
+    let lists = ConfigChange.Kind.allCases.map { ($0.rawValue, diff.paths($0)) }
     return lists.filter { !$0.1.isEmpty }.map { "\($0.0) \($0.1.joined(separator: " "))" }.joined(separator: ", ")
   }
 
@@ -171,6 +169,34 @@ import Testing
     #expect(!"\(diff)".contains("hush") && !"\(diff)".contains("2718"))
   }
 
+  private static let shown: [(old: String, new: String, before: String?, after: String?)] = [
+    ("connect: 2s", "connect: 2500ms", "2s", "2500ms"), ("workers: 2", "workers: auto", "2", "auto"),
+    ("methods: [GET, POST]", "methods: GET", "[GET, POST]", "[GET]"),
+    (", methods: [GET, POST]", "", "[GET, POST]", nil),
+    ("service: files", "service: files, host: h.test", nil, "[h.test]"),
+  ]
+
+  /// What a report shows beside a path.
+  @Test(arguments: shown.indices) func valuesAreShown(_ index: Int) throws {
+    let row = ConfigDiffTests.shown[index]
+    let new = try ConfigDiffTests.edited([(row.old, row.new)])
+    let diff = ConfigDiff(
+      from: try ConfigDiffTests.resolved(ConfigDiffTests.base), to: try ConfigDiffTests.resolved(new))
+    #expect(diff.changes.map(\.before) == [row.before] && diff.changes.map(\.after) == [row.after])
+  }
+
+  /// What acts after a restart stands behind what acts now.
+  @Test func order() throws {
+    let new = try ConfigDiffTests.edited([
+      ("workers: 2", "workers: 3, drain: 31s"), ("  a: {path: /a, service: app, methods: [GET, POST]}\n", ""),
+      ("version: 1", "version: 1\nlimits: {body_size: 1KiB}"),
+    ])
+    let diff = ConfigDiff(
+      from: try ConfigDiffTests.resolved(ConfigDiffTests.base), to: try ConfigDiffTests.resolved(new))
+    #expect(diff.changes.map(\.kind) == [.changed, .changed, .removed, .restart])
+    #expect(diff.changes.map(\.path) == ["server.drain", "limits.body_size", "routes.a", "server.workers"])
+  }
+
   @Test func defaultsOfTheEnvironmentAreCompared() throws {
     let old = try ConfigDiffTests.resolved(ConfigDiffTests.base)
     let new = try ConfigDiffTests.resolved(ConfigDiffTests.base, ["GATEWAY_TIMEOUT_MS": "17"])
@@ -212,8 +238,8 @@ import Testing
   private func changed(_ old: (SectionFields, Snapshot), _ new: (SectionFields, Snapshot)) -> [String] {
     var diff = ConfigDiff(from: old.0, to: new.0)
     diff.compareFiles(old.1, new.1)
-    #expect(diff.added == [] && diff.removed == [] && diff.needsRestart == [])
-    return diff.changed
+    #expect(diff.paths(.added) == [] && diff.paths(.removed) == [] && diff.paths(.restart) == [])
+    return diff.paths(.changed)
   }
 
   @Test func theFileBehindAPathHasChanged() throws {

@@ -297,17 +297,18 @@ import Testing
       return try #require(outcome.resolved)
     }
     let base = try resolved("")
-    #expect(ConfigDiff(from: base, to: try resolved(", equivalents: []")).changed == [])
+    #expect(ConfigDiff(from: base, to: try resolved(", equivalents: []")).paths(.changed) == [])
     let one = try resolved(", equivalents: n")
-    #expect(ConfigDiff(from: base, to: one).changed == ["models.m.equivalents"])
-    #expect(ConfigDiff(from: one, to: try resolved(", equivalents: [n]")).changed == [])
+    #expect(ConfigDiff(from: base, to: one).paths(.changed) == ["models.m.equivalents"])
+    #expect(ConfigDiff(from: one, to: try resolved(", equivalents: [n]")).paths(.changed) == [])
     let two = try resolved(", equivalents: [n, o]")
-    #expect(ConfigDiff(from: one, to: two).changed == ["models.m.equivalents"])
-    #expect(ConfigDiff(from: two, to: try resolved(", equivalents: [o, n]")).changed == ["models.m.equivalents"])
+    #expect(ConfigDiff(from: one, to: two).paths(.changed) == ["models.m.equivalents"])
+    let turned = try resolved(", equivalents: [o, n]")
+    #expect(ConfigDiff(from: two, to: turned).paths(.changed) == ["models.m.equivalents"])
     let explicit = try resolved("", ", fallback_explicit: true")
-    #expect(ConfigDiff(from: base, to: explicit).changed == ["routes.chat.fallback_explicit"])
+    #expect(ConfigDiff(from: base, to: explicit).paths(.changed) == ["routes.chat.fallback_explicit"])
     #expect(
-      ConfigDiff(from: explicit, to: try resolved("", ", fallback_explicit: false")).changed
+      ConfigDiff(from: explicit, to: try resolved("", ", fallback_explicit: false")).paths(.changed)
         == ["routes.chat.fallback_explicit"])
   }
 
@@ -377,7 +378,7 @@ import Testing
     let second = folder.load()
     var diff = ConfigDiff(from: before, to: try #require(second.resolved))
     diff.compareFiles(first, try #require(second.snapshot))
-    #expect(diff.changed == ["providers.same.tls.ca_file"])
+    #expect(diff.paths(.changed) == ["providers.same.tls.ca_file"])
   }
 
   @Test func placeholdersStandIn() throws {
@@ -462,11 +463,12 @@ import Testing
       return try #require(try Fixture.load(ModelConfigTests.head + body).outcome.resolved)
     }
     let base = try resolved("x", "1")
-    #expect(ConfigDiff(from: base, to: try resolved("x", "1.0")).changed == [])
-    #expect(ConfigDiff(from: base, to: try resolved("y", "1")).changed == ["providers.p.key"])
+    #expect(ConfigDiff(from: base, to: try resolved("x", "1.0")).paths(.changed) == [])
+    #expect(ConfigDiff(from: base, to: try resolved("y", "1")).paths(.changed) == ["providers.p.key"])
     let map = try resolved("x", "{input: 1, output: 1}")
-    #expect(ConfigDiff(from: base, to: map).changed == ["models.m.price"])
+    #expect(ConfigDiff(from: base, to: map).paths(.changed) == ["models.m.price"])
     #expect(
-      ConfigDiff(from: map, to: try resolved("x", "{input: 1, output: 1.5}")).changed == ["models.m.price.output"])
+      ConfigDiff(from: map, to: try resolved("x", "{input: 1, output: 1.5}")).paths(.changed)
+        == ["models.m.price.output"])
   }
 }

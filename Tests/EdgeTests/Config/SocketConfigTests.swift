@@ -227,7 +227,7 @@ import Testing
     ]
     for (keys, expected) in changes {
       let diff = ConfigDiff(from: old, to: try resolved(keys))
-      #expect(diff.changed == expected && diff.added == [] && diff.removed == [] && diff.needsRestart == [])
+      #expect(diff.changes.map(\.path) == expected && diff.paths(.changed) == expected)
     }
   }
 }

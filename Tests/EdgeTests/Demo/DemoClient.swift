@@ -1,6 +1,7 @@
 // A client of the demo provider with a plain blocking socket: it sends what it is given, byte for byte, and reads
 // answers strictly. Reads wait for bytes or the connection's end; the suites' time limits are their only clock.
 
+import CLinux
 import Foundation
 import Testing
 

@@ -1,5 +1,6 @@
 // The other side of a TLS connection: a server made of OpenSSL over one end of a socket pair or of a TCP connection.
 
+import CLinux
 import COpenSSL
 import Foundation
 import Testing

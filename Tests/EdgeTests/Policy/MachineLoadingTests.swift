@@ -143,10 +143,11 @@ import Testing
       ], "what is wrong is not started")
     #expect(try heads("return {other = 1}") == ["s.lua:1:9: error: 'other' is no phase of a policy"])
     #expect(
-      try heads("return {init = function(s) if s.n == 2 then error('two') end end}") == ["s.lua:1:1: error: two"])
+      try heads("return {init = function(s) if s.n == 2 then error('two') end end}") == ["routes.yaml:5:32: error: two"]
+    )
     #expect(
       try heads("return {init = function(s) error('is ' .. s.n) end}") == [
-        "s.lua:1:1: error: is 1", "s.lua:1:1: error: is 2",
+        "routes.yaml:4:32: error: is 1", "routes.yaml:5:32: error: is 2", "routes.yaml:6:32: error: is 1",
       ])
   }
 

@@ -85,6 +85,13 @@ enum HostPattern: Sendable, Hashable {
 extension HostPort {
   /// Reads an address to listen on.
   static func readBind(_ text: String) throws(ValueComplaint) -> HostPort {
+    if let scheme = text.firstRange(of: "://") {
+      let rest = text[scheme.upperBound...].prefix { $0 != "/" && $0 != "?" && $0 != "#" }
+      throw ValueComplaint("'\(text)' is a URL, not an address to listen on", hint: "write \(rest)")
+    }
+    if ConfigText.plainInteger(text) != nil {
+      throw ValueComplaint("'\(text)' has no host", hint: "write \"*:\(text)\" for every address, or 127.0.0.1:\(text)")
+    }
     let (host, port) = try split(text)
     guard let port else {
       let example =
@@ -132,8 +139,16 @@ extension HostPort {
 }
 
 extension Endpoint {
+  /// What is wrong with an endpoint that has a path.
+  static let pathProblem = "an endpoint has no path: requests keep theirs"
+
   /// Reads the URL of an endpoint.
   static func read(_ text: String) throws(ValueComplaint) -> Endpoint {
+    let parts = text.split { $0 == " " || $0 == "," }.map(String.init)
+    if parts.count > 1, parts.allSatisfy({ (try? read($0)) != nil }) {
+      let list = parts.map { "\"\($0)\"" }.joined(separator: ", ")
+      throw ValueComplaint("these are \(parts.count) URLs in one text", hint: "write [\(list)]")
+    }
     guard let colon = text.firstRange(of: "://") else {
       let scheme: Scheme = text.hasSuffix(":443") ? .https : .http
       throw ValueComplaint("'\(text)' is not a URL", hint: "did you mean '\(scheme)://\(text)'?")
@@ -146,7 +161,7 @@ extension Endpoint {
     let rest = text[colon.upperBound...]
     if let stop = rest.firstIndex(where: { $0 == "/" || $0 == "?" || $0 == "#" }) {
       throw ValueComplaint(
-        "an endpoint has no path: requests keep theirs", hint: "did you mean '\(scheme)://\(rest[..<stop])'?")
+        pathProblem, hint: "did you mean '\(scheme)://\(rest[..<stop])'?")
     }
     guard !rest.contains("@") else { throw ValueComplaint("an endpoint carries no user or password") }
     let (host, port) = try HostPort.split(String(rest))

@@ -1,6 +1,7 @@
 // What is wrong with a configuration, where, and what to do about it.
 //
-// Owns: the form of every message about configuration, and the bound on how many are shown.
+// Owns: the form of every message about configuration, the bound on how many are shown, and that none repeats a text
+// that is concealed.
 // Called by: the loader and its checks, which add them, and commands, which print them.
 // Never: stops at the first problem, and never shows a value that came from the environment or a secret file.
 
@@ -64,15 +65,15 @@ struct Diagnosis: Sendable, Equatable {
     var lines: [String] = []
     switch location {
     case .place(let place):
-      lines.append("\(place.label): \(severity.rawValue): \(message)")
+      lines.append("\(TerminalText.tamed(place.label)): \(severity.rawValue): \(message)")
       lines += Diagnosis.excerpt(place)
-    case .file(let path): lines.append("\(path): \(severity.rawValue): \(message)")
+    case .file(let path): lines.append("\(TerminalText.tamed(path)): \(severity.rawValue): \(message)")
     case .environment(let name): lines.append("environment \(name): \(severity.rawValue): \(message)")
     case .commandLine: lines.append("command line: \(severity.rawValue): \(message)")
     }
     if let hint { lines.append("  " + hint) }
     for other in related {
-      lines.append("\(other.place.label): note: \(other.message)")
+      lines.append("\(TerminalText.tamed(other.place.label)): note: \(other.message)")
       lines += Diagnosis.excerpt(other.place)
     }
     return lines.joined(separator: "\n")
@@ -81,33 +82,43 @@ struct Diagnosis: Sendable, Equatable {
   private static let lineWidthMax = 160
   private static let underlineMax = 60
 
-  /// A terminal must not obey what a file says: neither control characters nor those that turn the writing direction.
-  private static func isHarmless(_ scalar: Unicode.Scalar) -> Bool {
-    switch scalar.value {
-    case 0..<0x20, 0x7F..<0xA0, 0x200E...0x200F, 0x2028...0x202E, 0x2066...0x2069, 0xFEFF: false
-    default: true
-    }
-  }
-
   private static let messageLengthMax = 400
 
   /// A text that may repeat what a file says, cut and without what a terminal would obey.
   private static func printable(_ text: String) -> String {
-    var scalars = Array(text.unicodeScalars)
+    var scalars = Array(text.unicodeScalars.prefix(messageLengthMax * 2))
     hideCredentials(&scalars)
     var shown = String.UnicodeScalarView()
-    shown.append(contentsOf: scalars.prefix(messageLengthMax).map { isHarmless($0) ? $0 : "?" })
+    shown.append(contentsOf: scalars.prefix(messageLengthMax).map { TerminalText.isHarmless($0) ? $0 : "?" })
     return String(shown) + (scalars.count > messageLengthMax ? "…" : "")
   }
 
-  /// What stands in front of an `@` may be a user and a password, in a URL or in what was meant to be one: a log must
-  /// not keep it. A path such as `/@me` is none.
+  /// What stands in front of an `@` may be a user and a password, in a URL or in what was meant to be one, and what
+  /// stands behind a `?` may be a key: a log must not keep them. A path such as `/@me` is none.
   private static func hideCredentials(_ text: inout [Unicode.Scalar]) {
+    var slashes: [Int] = []
+    for index in text.indices.dropFirst() where text[index] == "/" && text[index - 1] == "/" {
+      slashes.append(index + 1)
+    }
+    // Passwords hold any character: of a URL, everything up to the last `@` may be one.
+    for (number, start) in slashes.enumerated() {
+      let end = number + 1 < slashes.count ? slashes[number + 1] : text.count
+      if let at = text[start..<end].lastIndex(of: "@") {
+        for place in start..<at { text[place] = "*" }
+      }
+    }
+    for (index, sign) in text.enumerated() where sign == "?" {
+      guard index + 1 < text.count, text[index + 1].properties.isAlphabetic else { continue }
+      for place in (index + 1)..<text.count {
+        if " '\"]}".unicodeScalars.contains(text[place]) { break }
+        text[place] = "*"
+      }
+    }
     var start = 0
-    for (index, scalar) in text.enumerated() {
-      switch scalar {
-      case " ", "'", "\"", ",", "[", "(": start = index + 1
-      case "/" where index > 0 && text[index - 1] == "/": start = index + 1
+    for index in 0..<(slashes.first ?? text.count) {
+      switch text[index] {
+      case " ": start = index + 1
+      case "'", "\"", ",", "[", "(", "{": if start == index { start = index + 1 }
       case "@":
         if start < index, text[start] != "/" { for place in start..<index { text[place] = "*" } }
         start = index + 1
@@ -119,25 +130,62 @@ struct Diagnosis: Sendable, Equatable {
   /// The offending line and a caret line. A line beyond 160 columns is cut around the place.
   private static func excerpt(_ place: SourcePlace) -> [String] {
     if place.source.isSecret { return [] }
-    var text = place.source.shown(line: place.start.line).map { isHarmless($0) ? $0 : " " }
+    var (text, column) = place.source.shown(around: place.start)
+    column = min(column, text.count)
+    for index in text.indices where !TerminalText.isHarmless(text[index]) { text[index] = " " }
     guard text.contains(where: { $0 != " " }) else { return [] }
     hideCredentials(&text)
-    var column = min(place.start.column - 1, text.count)
     if text.count > lineWidthMax {
       let first = max(0, min(column - lineWidthMax / 2, text.count - lineWidthMax))
       text = Array(text[first..<min(text.count, first + lineWidthMax)])
       column -= first
     }
     let sameLine = place.end.line == place.start.line
-    let width = sameLine ? place.end.column - place.start.column : text.count - column
-    let tail = max(0, min(width, text.count - column, underlineMax) - 1)
+    let length = sameLine ? place.end.column - place.start.column : text.count - column
+    let marked = text[column..<(column + max(0, min(length, text.count - column)))]
+    let tail = max(0, min(width(marked), underlineMax) - 1)
     var shown = String.UnicodeScalarView()
     shown.append(contentsOf: text)
     return [
       "  " + String(shown),
-      "  " + String(repeating: " ", count: column) + "^" + String(repeating: "~", count: tail),
+      "  " + String(repeating: " ", count: width(text[..<column])) + "^" + String(repeating: "~", count: tail),
     ]
   }
+
+  private static func width(_ text: ArraySlice<Unicode.Scalar>) -> Int {
+    text.reduce(0) { $0 + TerminalText.width($1) }
+  }
+
+  /// The finding without some texts that nobody may see.
+  fileprivate func concealing(_ texts: [ConcealedText]) -> Diagnosis {
+    var places = related.map(\.place)
+    if case .place(let place) = location { places.append(place) }
+    let found = texts.filter { concealed in
+      concealed.isEverywhere || places.contains { $0.source.path == concealed.path && concealed.touches($0) }
+    }.map(\.text)
+    guard
+      found.contains(where: { text in
+        message.contains(text) || (hint?.contains(text) ?? false) || related.contains { $0.message.contains(text) }
+      })
+    else { return self }
+    return Diagnosis(
+      severity, location, SecretText.conceal(message, found), hint: hint.map { SecretText.conceal($0, found) },
+      related: related.map { Related(place: $0.place, message: SecretText.conceal($0.message, found)) })
+  }
+}
+
+/// A text that no message may repeat.
+private struct ConcealedText: Sendable, Hashable {
+  let text: String
+  /// Where it went in.
+  let path: String
+  let start: Int
+  let end: Int
+
+  /// A short one may stand in messages by chance: it counts only where they speak of its place.
+  var isEverywhere: Bool { text.utf8.count >= 8 }
+
+  func touches(_ place: SourcePlace) -> Bool { place.start.offset <= end && start <= place.end.offset }
 }
 
 /// Findings while they are collected.
@@ -147,13 +195,25 @@ struct DiagnosisList: Sendable {
 
   private var errors: [Diagnosis] = []
   private var others: [Diagnosis] = []
-  private var errorsDropped = 0
+  /// Errors beyond `shownMax`.
+  private(set) var errorsDropped = 0
   private var othersDropped = 0
   /// Paths in the order they were read, for sorting.
   private var fileOrder: [String: Int] = [:]
+  private var concealed: Set<ConcealedText> = []
 
   /// True when there is at least one error.
   var hasErrors: Bool { !errors.isEmpty }
+
+  /// True when further errors are only counted: what would be looked up for their messages need not be.
+  var isFull: Bool { errors.count >= DiagnosisList.shownMax }
+
+  /// From now on, and in what was added already, no message repeats this text, which went in at a place.
+  mutating func conceal(_ text: String, at place: SourcePlace) {
+    guard text.utf8.count >= 3 else { return }
+    concealed.insert(
+      ConcealedText(text: text, path: place.source.path, start: place.start.offset, end: place.end.offset))
+  }
 
   /// Whether the same finding is kept already.
   func contains(_ diagnosis: Diagnosis) -> Bool { errors.contains(diagnosis) || others.contains(diagnosis) }
@@ -196,7 +256,11 @@ struct DiagnosisList: Sendable {
       if left.order.offset != right.order.offset { return left.order.offset < right.order.offset }
       return left.index < right.index
     }
-    var result = all.map { $0.2 }
+    // The longest first: one may hold another.
+    let texts = concealed.sorted { left, right in
+      (right.text.utf8.count, left.text) < (left.text.utf8.count, right.text)
+    }
+    var result = texts.isEmpty ? all.map { $0.2 } : all.map { $0.2.concealing(texts) }
     if errorsDropped + othersDropped > 0 {
       let counts = "\(errorsDropped) more errors and \(othersDropped) more warnings and notes are not shown"
       result.append(Diagnosis(.note, .file(mainPath), counts))

@@ -21,7 +21,9 @@ enum Nearness {
       // `warning` for `warn` is one slip, not three.
       let isPrefix =
         min(wanted.count, letters.count) >= 3 && (wanted.starts(with: letters) || letters.starts(with: wanted))
-      let distance = isPrefix ? min(1, abs(wanted.count - letters.count)) : distance(wanted, letters)
+      let apart = abs(wanted.count - letters.count)
+      if !isPrefix, apart > allowed { continue }
+      let distance = isPrefix ? min(1, apart) : distance(wanted, letters, most: allowed)
       // Two short words always lie within few edits of each other: most letters must agree.
       guard distance <= allowed, distance * 2 < max(wanted.count, letters.count) else { continue }
       if best.map({ distance < $0.distance }) ?? true { best = (candidate, distance) }
@@ -34,8 +36,9 @@ enum Nearness {
     nearest(to: name, among: known).map { "did you mean '\($0)'?" }
   }
 
-  /// Edits (insert, delete, replace, swap of neighbours) that turn one text into the other.
-  static func distance(_ left: [UInt8], _ right: [UInt8]) -> Int {
+  /// Edits (insert, delete, replace, swap of neighbours) that turn one text into the other; beyond `most`, any number
+  /// that is larger.
+  static func distance(_ left: [UInt8], _ right: [UInt8], most: Int = .max) -> Int {
     var before: [Int] = []
     var last = Array(0...right.count)
     for (row, letter) in left.enumerated() {
@@ -48,6 +51,8 @@ enum Nearness {
         }
         current.append(cost)
       }
+      // A swap reaches back two rows.
+      if row > 0, (current.min() ?? 0) > most, (last.min() ?? 0) > most { return Int.max }
       before = last
       last = current
     }

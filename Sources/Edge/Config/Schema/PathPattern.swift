@@ -57,7 +57,12 @@ struct PathPattern: Sendable, Hashable {
   /// Reads a pattern.
   static func read(_ text: String) throws(ValueComplaint) -> PathPattern {
     guard text.hasPrefix("/") else {
-      throw ValueComplaint("a path begins with '/'", hint: "did you mean '/\(text)'?")
+      let isNear = !text.hasPrefix("http:") && !text.hasPrefix("https:") && (try? read("/" + text)) != nil
+      throw ValueComplaint("a path begins with '/'", hint: isNear ? "did you mean '/\(text)'?" : nil)
+    }
+    // As OpenAPI and others write parameters.
+    if let own = ownForm(text) {
+      throw ValueComplaint("a parameter is written ':name'", hint: "did you mean '\(own)'?")
     }
     guard text.utf8.count <= lengthMax else { throw ValueComplaint("the path is longer than \(lengthMax) bytes") }
     if text == "/" { return PathPattern(segments: [], tail: .exact) }
@@ -84,6 +89,20 @@ struct PathPattern: Sendable, Hashable {
       }
     }
     return PathPattern(segments: segments, tail: tail)
+  }
+
+  /// A path with `{id}` or `<id>` for parameters, as it is written here; nil when it has none, or would still be wrong.
+  private static func ownForm(_ text: String) -> String? {
+    var found = false
+    let parts = text.split(separator: "/", omittingEmptySubsequences: false).map { part in
+      guard part.hasPrefix("{") && part.hasSuffix("}") || part.hasPrefix("<") && part.hasSuffix(">") else {
+        return String(part)
+      }
+      found = true
+      return ":" + part.dropFirst().dropLast()
+    }
+    let own = parts.joined(separator: "/")
+    return found && (try? read(own)) != nil ? own : nil
   }
 
   private static func parameter(_ name: Substring) throws(ValueComplaint) -> String {

@@ -39,15 +39,18 @@ struct SettingsPair: Sendable, Equatable {
 struct SettingsReading: Sendable, Equatable {
   /// The values.
   let tree: SettingsTree
-  /// The same, with `***` for every value that came from the environment or a `${file:…}`.
+  /// The same, with `***` for every value that came from the environment or a `${file:…}`, or has a name like that of
+  /// a secret.
   let shown: SettingsTree
   /// The references that took part, such as `env KEY`.
   let references: [String]
+  /// Texts of `tree` that nobody may see.
+  let concealed: [String]
   /// A placeholder stands for one of the values: what a script says about them means nothing.
   let isOpen: Bool
 
   /// No settings at all.
-  static let none = SettingsReading(tree: .map([]), shown: .map([]), references: [], isOpen: false)
+  static let none = SettingsReading(tree: .map([]), shown: .map([]), references: [], concealed: [], isOpen: false)
 
   /// Equal values, wherever they come from.
   static func == (left: SettingsReading, right: SettingsReading) -> Bool { left.tree == right.tree }

@@ -167,6 +167,10 @@ struct Listener: Sendable, Equatable {
   let name: String
   /// Where it listens.
   let address: HostPort
+  /// Routes are reached here only if they name it.
+  var isOnlyNamed = false
+  /// Operators are served here, and no route.
+  var isAdmin = false
 }
 
 /// One row of `services`.
@@ -297,6 +301,8 @@ struct PolicySettings: Sendable, Equatable {
   let settings: SettingsTree
   /// A placeholder stands for one of the settings: the snapshot is for checking only, and `init` is not asked.
   let isOpen: Bool
+  /// Texts of the settings that no message may repeat.
+  var concealed: [String] = []
 }
 
 /// `log`.

@@ -14,8 +14,11 @@ final class SourceFile: Sendable {
   let map: SourceMap
   /// True when messages must not repeat its lines, which hold secrets.
   let isSecret: Bool
-  /// Byte ranges that messages show as asterisks.
+  /// Byte ranges that messages show as asterisks, in the order of the text and apart from each other.
   let hidden: [Range<Int>]
+
+  /// Of a longer line, messages see only this many bytes around a place.
+  private static let nearBytes = 2_048
 
   /// A file whose bytes have been read.
   convenience init(path: String, bytes: [UInt8], isSecret: Bool = false) {
@@ -31,21 +34,53 @@ final class SourceFile: Sendable {
 
   /// The same file, of which messages do not show some ranges.
   func hiding(_ ranges: [Range<Int>]) -> SourceFile {
-    SourceFile(path: path, map: map, isSecret: isSecret, hidden: ranges)
+    var apart: [Range<Int>] = []
+    for range in ranges.sorted(by: { $0.lowerBound < $1.lowerBound }) where !range.isEmpty {
+      if let last = apart.last, range.lowerBound <= last.upperBound {
+        apart[apart.count - 1] = last.lowerBound..<max(last.upperBound, range.upperBound)
+      } else {
+        apart.append(range)
+      }
+    }
+    return SourceFile(path: path, map: map, isSecret: isSecret, hidden: apart)
   }
 
   /// The same file, of which messages show no line.
   func hidingAll() -> SourceFile { SourceFile(path: path, map: map, isSecret: true, hidden: []) }
 
-  /// The scalars of a line, those of hidden ranges replaced by asterisks.
-  func shown(line: Int) -> [Unicode.Scalar] {
-    let range = map.range(ofLine: line)
-    let inside = hidden.filter { $0.overlaps(range) }
-    var offset = range.lowerBound
-    return map.text(ofLine: line).unicodeScalars.map { scalar in
+  /// Whether a part of the text is hidden.
+  func isHidden(_ range: Range<Int>) -> Bool {
+    let next = firstHidden(endingBehind: range.lowerBound)
+    return next < hidden.count && hidden[next].lowerBound < max(range.upperBound, range.lowerBound + 1)
+  }
+
+  /// The scalars around a place, at most its line, those of hidden ranges replaced by asterisks; and how many of them
+  /// stand before the place.
+  func shown(around place: Position) -> (text: [Unicode.Scalar], column: Int) {
+    let line = map.range(ofLine: place.line)
+    let bytes = map.bytes
+    let middle = min(max(place.offset, line.lowerBound), line.upperBound)
+    var low = max(line.lowerBound, middle - SourceFile.nearBytes)
+    var high = min(line.upperBound, middle + SourceFile.nearBytes)
+    while low > line.lowerBound, bytes[low] & 0xC0 == 0x80 { low -= 1 }
+    while high < line.upperBound, bytes[high] & 0xC0 == 0x80 { high += 1 }
+    var next = firstHidden(endingBehind: low)
+    var offset = low
+    let text = String(decoding: bytes[low..<high], as: UTF8.self).unicodeScalars.map { scalar in
       defer { offset += UTF8.width(scalar) }
-      return inside.contains { $0.contains(offset) } ? "*" : scalar
+      while next < hidden.count, hidden[next].upperBound <= offset { next += 1 }
+      return next < hidden.count && hidden[next].lowerBound <= offset ? "*" : scalar
     }
+    return (text, bytes[low..<middle].reduce(0) { $0 + ($1 & 0xC0 == 0x80 ? 0 : 1) })
+  }
+
+  private func firstHidden(endingBehind offset: Int) -> Int {
+    var (low, high) = (0, hidden.count)
+    while low < high {
+      let middle = (low + high) / 2
+      if hidden[middle].upperBound <= offset { low = middle + 1 } else { high = middle }
+    }
+    return low
   }
 
   /// The place between two byte offsets.

@@ -90,7 +90,8 @@ struct QuantityUnit: Sendable {
 
   private func hint(_ digits: Substring, _ suffix: Substring) -> String {
     let word = ConfigText.trimmed(suffix).lowercased()
-    if let right = steps.first(where: { $0.suffix == suffix })?.suffix ?? slips[word] {
+    let known = steps.first { $0.suffix == ConfigText.trimmed(suffix) || $0.suffix == word && word != "m" }
+    if let right = known?.suffix ?? slips[word] {
       return "did you mean '\(digits.isEmpty ? "0" : digits)\(right)'?"
     }
     return example

@@ -38,7 +38,10 @@ extension ValueType {
   private func readShown(_ input: ScalarInput) throws(ValueComplaint) -> SettingValue {
     let text = input.text
     guard !text.unicodeScalars.contains(where: { $0.value < 0x20 || $0.value == 0x7F }) else {
-      throw ValueComplaint("a value is one line without control characters")
+      let isEnd = text.unicodeScalars.last.map { $0 == "\n" || $0 == "\r" } ?? false
+      throw ValueComplaint(
+        "a value is one line without control characters",
+        hint: isEnd ? "remove the line end behind it, or use ${file:…}, which does" : nil)
     }
     switch self {
     case .text: return .text(try plainText(input, lengthMax: 1024))
@@ -70,9 +73,13 @@ extension ValueType {
     case .origin: return .text(try OriginText.read(text))
     case .sessionReload: return .text(try SessionReloadText.read(text))
     case .providerDialect: return .text(try DialectText.readOfProvider(text))
-    case .reference(let entity): return .text(try NameText.read(text, of: entity))
+    case .reference(let entity): return .text(try NameText.readReference(text, of: entity))
     case .secret: return .secret(try SecretText.read(text))
-    case .key(let none): return text == none ? .word(none) : .secret(try SecretText.readKey(text))
+    case .key(let none):
+      if text != none, text.lowercased() == none {
+        throw ValueComplaint("the word for no key is '\(none)'", hint: "did you mean '\(none)'?")
+      }
+      return text == none ? .word(none) : .secret(try SecretText.readKey(text))
     case .decimal(let places, let bounds):
       return .integer(try DecimalValue.read(input, places: places, within: bounds))
     case .basePath: return .text(try BasePathText.read(text))
@@ -132,10 +139,12 @@ extension ValueType {
       guard bounds.contains(value) else { throw ValueComplaint("found \(value), \(range)") }
       return value
     case .leadingZero:
+      let sign = input.text.hasPrefix("-") ? "-" : ""
       let digits = input.text.drop { $0 == "0" || $0 == "+" || $0 == "-" }
+      let octal = digits.contains { $0 == "8" || $0 == "9" } || !sign.isEmpty || digits.isEmpty
       throw ValueComplaint(
         "'\(input.text)' begins with a zero, which some readers take for octal",
-        hint: "write \(digits.isEmpty ? "0" : digits), or 0o\(digits) if octal is meant")
+        hint: "write \(digits.isEmpty ? "0" : sign + digits)\(octal ? "" : ", or 0o\(digits) if octal is meant")")
     case .outOfRange: throw ValueComplaint("found \(input.text), \(range)")
     case .none:
       if case .integerOr(let word, _) = self {
@@ -189,11 +198,28 @@ enum NameText {
           ? "clients write PROVIDER/MODEL to name a provider; what the provider calls it stands in 'upstream_name'"
           : isValid(nearby, entity) ? "did you mean '\(nearby)'?" : nil)
     }
-    let nearby = replacing(text.lowercased(), entity)
+    let nearby = replacing(ConfigText.trimmed(text).lowercased(), entity)
     throw ValueComplaint(
       "'\(text)' is no name for a \(entity.rawValue): lower-case letters, digits, '_', '.' and '-', at most "
         + "\(bytesMax(entity)), a letter or digit first",
-      hint: isValid(nearby, entity) ? "did you mean '\(nearby)'?" : nil)
+      hint: isValid(nearby, entity) && !text.utf8.contains(0x2F) ? "did you mean '\(nearby)'?" : nil)
+  }
+
+  /// Reads the name of something that is defined elsewhere.
+  static func readReference(_ text: String, of entity: NamedKind) throws(ValueComplaint) -> String {
+    if isValid(text, entity) { return text }
+    let isURL = text.contains("://")
+    if isURL, entity == .service || entity == .provider {
+      throw ValueComplaint(
+        "'\(text)' is a URL, no name for a \(entity.rawValue)",
+        hint: "write the name of a \(entity.rawValue); URLs stand in its 'endpoints'")
+    }
+    let words = text.split { $0 == " " || $0 == "," }.map(String.init)
+    if words.count > 1, words.allSatisfy({ isValid($0, entity) }) {
+      throw ValueComplaint(
+        "'\(text)' is no name for a \(entity.rawValue)", hint: "write [\(words.joined(separator: ", "))] for several")
+    }
+    return try read(text, of: entity)
   }
 
   /// The same rule as a regular expression.

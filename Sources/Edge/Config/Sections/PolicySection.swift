@@ -11,13 +11,14 @@ enum PolicySection {
   static let settings = SchemaRow(
     "settings", .tree, .empty, .live,
     "What the script's `init` is given: any YAML, at most 16 levels and 1000 values. A value with a reference in it is "
-      + "text and is never shown.")
+      + "text and is never shown; neither is a text whose key says that it is a secret, such as api_token.")
 
   static let schema = SchemaSection("policy", "A Lua script with its settings.", [script, settings])
 
   /// A typed policy; `script` is the index of its file.
   static func decode(_ entry: NamedFields, script: Int) throws(SchemaDefect) -> PolicySettings {
     let reading = try entry.fields.tree(settings)
-    return PolicySettings(name: entry.name, script: script, settings: reading.tree, isOpen: reading.isOpen)
+    return PolicySettings(
+      name: entry.name, script: script, settings: reading.tree, isOpen: reading.isOpen, concealed: reading.concealed)
   }
 }

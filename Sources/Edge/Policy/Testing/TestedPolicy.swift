@@ -109,6 +109,7 @@ final class TestedPolicy {
     case .script(_, let error): error.message
     case .unknownPhase(_, let name): "\(script.path): '\(name)' is no phase of a policy"
     case .noFunction(_, let name): "\(script.path): '\(name)' must be a function"
+    case .uselessSettings: "\(script.path) has no 'init' that would be given the settings"
     case .missingPhase, .unaskedPhase: "\(script.path) lacks a phase"
     }
   }
