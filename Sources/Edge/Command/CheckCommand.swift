@@ -38,7 +38,9 @@ enum CheckCommand {
     for diagnosis in outcome.diagnoses + policies { Console.error(diagnosis.render()) }
     guard let snapshot = outcome.snapshot, let resolved = outcome.resolved, policies.isEmpty else {
       let errors = (outcome.diagnoses + policies).filter { $0.severity == .error }.count
-      Console.error("\(arguments.configPath): \(errors == 1 ? "1 error" : "\(errors) errors")")
+      let dropped = outcome.errorsDropped
+      let shown = dropped == 0 ? "" : " shown, \(dropped) more"
+      Console.error("\(arguments.configPath): \(errors == 1 ? "1 error" : "\(errors) errors")\(shown)")
       return ExitCode.failed
     }
     if arguments.has("--full") {
@@ -48,14 +50,16 @@ enum CheckCommand {
     func count(_ number: Int, _ noun: String) -> String { number == 1 ? "1 \(noun)" : "\(number) \(noun)s" }
     Console.print(
       "\(arguments.configPath): ok: \(count(snapshot.listeners.count, "listener")), "
-        + "\(count(snapshot.services.count, "service")), \(snapshot.policies.count) "
+        + "\(count(snapshot.services.count, "service")), "
+        + [(snapshot.providers.count, "provider"), (snapshot.models.count, "model")]
+        .map { $0.0 == 0 ? "" : count($0.0, $0.1) + ", " }.joined() + "\(snapshot.policies.count) "
         + "\(snapshot.policies.count == 1 ? "policy" : "policies"), \(count(snapshot.routes.count, "route")) "
         + "in \(count(outcome.files.count, "file"))")
     return ExitCode.success
   }
 
   /// Runs what a start would run of the scripts.
-  private static func checkPolicies(_ outcome: LoadOutcome) -> [Diagnosis] {
+  static func checkPolicies(_ outcome: LoadOutcome) -> [Diagnosis] {
     guard let snapshot = outcome.snapshot, let resolved = outcome.resolved, let keyValues = KeyValueStore()
     else { return [] }
     let tools = PolicyTools(snapshot, limits: RateLimits(), keyValues: keyValues, log: nil)

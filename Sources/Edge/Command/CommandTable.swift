@@ -1,5 +1,5 @@
-// The command line: one row per verb. `edge --help` and the dispatch read the same rows; a verb's options stand in
-// its own row, so that they can be neither forgotten in the help nor accepted without being named there.
+// The command line: one row per verb. `edge --help` and the dispatch read the same rows; a verb's operands and options
+// stand in its own row, so that they can be neither forgotten in the help nor accepted without being named there.
 
 import Glibc
 
@@ -18,13 +18,19 @@ struct CommandOption: Sendable {
   let name: String
   /// The name of the value; nil for a switch.
   let value: String?
+  /// It may be given several times.
+  let isRepeatable: Bool
   let help: String
 
-  init(_ name: String, value: String? = nil, _ help: String) {
+  init(_ name: String, value: String? = nil, isRepeatable: Bool = false, _ help: String) {
     self.name = name
     self.value = value
+    self.isRepeatable = isRepeatable
     self.help = help
   }
+
+  /// A dash and one letter: the value may follow at once.
+  var isLetter: Bool { name.utf8.count == 2 }
 
   static let config = CommandOption("--config", value: "FILE", "the main configuration file (default routes.yaml)")
   static let dev = CommandOption("--dev", "development: loopback only, reads .env beside the main file")
@@ -34,49 +40,98 @@ struct CommandOption: Sendable {
 struct CommandRow: Sendable {
   let verb: String
   let summary: String
+  /// The names of the words that must stand behind the verb, in their order.
+  let operands: [String]
   let options: [CommandOption]
   let run: @Sendable (CommandArguments) -> Int32
+
+  init(
+    verb: String, summary: String, operands: [String] = [], options: [CommandOption],
+    run: @escaping @Sendable (CommandArguments) -> Int32
+  ) {
+    self.verb = verb
+    self.summary = summary
+    self.operands = operands
+    self.options = options
+    self.run = run
+  }
+
+  /// How it is called.
+  var usage: String {
+    (["edge", verb] + operands + (options.isEmpty ? [] : ["[OPTIONS]"])).joined(separator: " ")
+  }
 }
 
-/// The options that were given.
+/// The operands and options that were given.
 struct CommandArguments: Sendable {
-  private let values: [String: String]
+  /// As many as the row has.
+  let operands: [String]
+  private let values: [String: [String]]
 
-  init(values: [String: String] = [:]) { self.values = values }
+  init(operands: [String] = [], values: [String: [String]] = [:]) {
+    self.operands = operands
+    self.values = values
+  }
 
   func has(_ option: String) -> Bool { values[option] != nil }
-  func value(_ option: String) -> String? { values[option] }
+  func value(_ option: String) -> String? { values[option]?.first }
+  /// In the order in which they were given.
+  func values(_ option: String) -> [String] { values[option] ?? [] }
 
   /// The main configuration file.
-  var configPath: String { values["--config"] ?? "routes.yaml" }
+  var configPath: String { value("--config") ?? "routes.yaml" }
 
-  /// Reads `--name`, `--name=value` and `--name value`; the error says what is wrong.
+  /// Reads operands, `--name`, `--name=value`, `--name value`, `-n value` and `-nvalue`; the error says what is wrong.
   static func read(_ words: [String], _ row: CommandRow) throws(UsageError) -> CommandArguments {
-    var values: [String: String] = [:]
+    var values: [String: [String]] = [:]
+    var operands: [String] = []
     var place = 0
     while place < words.count {
-      let parts = words[place].split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+      let word = words[place]
       place += 1
-      guard let option = row.options.first(where: { $0.name == parts[0] }) else {
-        let near = Nearness.nearest(to: parts[0], among: row.options.map(\.name))
-        throw UsageError(message: "unknown argument '\(parts[0])'" + (near.map { "; did you mean '\($0)'?" } ?? ""))
-      }
-      if values[option.name] != nil { throw UsageError(message: "\(option.name) is given twice") }
-      guard option.value != nil else {
-        if parts.count == 2 { throw UsageError(message: "\(option.name) takes no value") }
-        values[option.name] = ""
+      if !word.hasPrefix("-"), operands.count < row.operands.count {
+        operands.append(word)
         continue
       }
-      if parts.count == 2 {
-        values[option.name] = parts[1]
+      let (option, attached) = try find(word, row)
+      if values[option.name] != nil, !option.isRepeatable {
+        throw UsageError(message: "\(option.name) is given twice")
+      }
+      guard option.value != nil else {
+        if attached != nil { throw UsageError(message: "\(option.name) takes no value") }
+        values[option.name] = [""]
+        continue
+      }
+      if let attached {
+        values[option.name, default: []].append(attached)
       } else if place < words.count {
-        values[option.name] = words[place]
+        values[option.name, default: []].append(words[place])
         place += 1
       } else {
         throw UsageError(message: "\(option.name) needs a value")
       }
     }
-    return CommandArguments(values: values)
+    if operands.count < row.operands.count {
+      throw UsageError(message: "\(row.operands[operands.count]) is missing; usage: \(row.usage)")
+    }
+    return CommandArguments(operands: operands, values: values)
+  }
+
+  /// The option of a word, with the value that stands in the same word.
+  private static func find(_ word: String, _ row: CommandRow) throws(UsageError) -> (CommandOption, String?) {
+    if let option = row.options.first(where: { $0.isLetter && word.hasPrefix($0.name) }) {
+      return (option, word == option.name ? nil : String(word.dropFirst(option.name.count)))
+    }
+    let parts = word.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+    if let option = row.options.first(where: { $0.name == parts[0] }) {
+      return (option, parts.count == 2 ? parts[1] : nil)
+    }
+    // What stands where an operand would may be anything, a secret too, and is not repeated.
+    if !word.hasPrefix("-"), !row.operands.isEmpty {
+      throw UsageError(message: "too many arguments; usage: \(row.usage)")
+    }
+    let near = Nearness.nearest(to: parts[0], among: row.options.map(\.name))
+    throw UsageError(message: "unknown argument '\(parts[0])'" + (near.map { "; did you mean '\($0)'?" } ?? ""))
   }
 }
 
@@ -88,7 +143,8 @@ struct UsageError: Error {
 /// All verbs.
 enum CommandTable {
   static let rows: [CommandRow] = [
-    RunCommand.row, CheckCommand.row, TestCommand.row, TokenCommand.row, DemoProviderCommand.row, VersionCommand.row,
+    RunCommand.row, CheckCommand.row, ExplainCommand.row, ReloadCommand.row, StatusCommand.row, TopCommand.row,
+    TestCommand.row, TokenCommand.row, DemoProviderCommand.row, VersionCommand.row,
   ]
 
   /// Runs a command line without the program's name; returns the exit code.
@@ -138,10 +194,12 @@ enum CommandTable {
   }
 
   private static func help(_ row: CommandRow) -> String {
-    let names = row.options.map { option in option.value.map { "\(option.name) \($0)" } ?? option.name }
+    let names = row.options.map { option in
+      (option.value.map { "\(option.name) \($0)" } ?? option.name) + (option.isRepeatable ? " …" : "")
+    }
     let width = names.map(\.count).max() ?? 0
     let options = zip(names, row.options).map { "  " + padded($0, width) + "  " + $1.help }
-    let title = "edge \(row.verb): \(row.summary)\n\nusage: edge \(row.verb)" + (options.isEmpty ? "" : " [OPTIONS]")
+    let title = "edge \(row.verb): \(row.summary)\n\nusage: \(row.usage)"
     return options.isEmpty ? title : title + "\n\n" + options.joined(separator: "\n")
   }
 
@@ -154,6 +212,9 @@ enum CommandTable {
 enum Console {
   static func print(_ text: String) { write(1, text + "\n") }
   static func error(_ text: String) { write(2, text + "\n") }
+
+  /// To standard output as it stands, without a line end.
+  static func write(_ text: String) { write(1, text) }
 
   private static func write(_ descriptor: Int32, _ text: String) {
     let bytes = Array(text.utf8)

@@ -109,7 +109,8 @@ enum RunCommand {
 
   /// What a newcomer reads; on standard error, so that standard output is log lines only.
   private static func greeting(_ generation: Generation) -> String {
-    let addresses = generation.plan.listeners.map { "http://\($0.socket.address)" }
+    let clients = generation.plan.listeners.filter { $0.serves != .admin }
+    let addresses = clients.map { "http://\($0.socket.address)" }
     var lines = ["", "Edge \(Version.text) serves \(addresses.joined(separator: ", ")) (development)", ""]
     if let address = addresses.first {
       lines.append("  try    curl \(address)/health")
