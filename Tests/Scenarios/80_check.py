@@ -28,7 +28,7 @@ def refused(config, *patterns, files=None, extra=None, file="routes.yaml"):
 
 
 # A policy that may stand everywhere.
-POLICY = "return {on_request = function() end, handle = function() edge.reply{body = 'hello'} end}\n"
+POLICY = "return {init = function() end, on_request = function() end, handle = function() edge.reply{} end}\n"
 
 
 def text_of(config=None, **changes):

@@ -129,7 +129,8 @@ def settings_that_are_wrong():
       (RATE_LIMIT, {"limt": "1 per 1s"}, "limt"), (RATE_LIMIT, None, "limit"),
       (AUTH, {"user_header": 1}, "user_header"), (PERMISSIONS, {"permission": ["a"]}, "permission")):
     config, files = document({"bad": (text, settings)})
-    refused(config, files, r"policies/bad\.lua:\d+:\d+: error: ", re.escape(word))
+    place = r"policies/bad\.lua" if settings is None else r"routes\.yaml"
+    refused(config, files, place + r":\d+:\d+: error: ", r"policies/bad\.lua:\d+:\d+: ", re.escape(word))
 
 
 @play

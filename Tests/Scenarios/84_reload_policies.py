@@ -177,7 +177,7 @@ def settings_that_cannot_be():
     same([client.get("/").status for _ in range(2)], [200, 200])
     for settings in ({"limit": "many"}, {"limit": "3 per 1h", "rate": "1 per 1s"}, {"limit": None}):
       line = edge.reload(merged(config, {"policies": {"own": {"settings": settings}}}))
-      assert_failed(edge, line, r"policies/own\.lua:\d+:\d+: error: ")
+      assert_failed(edge, line, r"routes\.yaml:\d+:\d+: error: ", r"policies/own\.lua:\d+:\d+: note: ")
     same([client.get("/").status for _ in range(2)], [200, 429])
 
 

@@ -241,7 +241,7 @@ def removed_and_added_back():
 
 @play
 def too_many_places():
-  """listeners that move and are more than 64 with the old ones fail the reload with that reason; fewer can move"""
+  """listeners that move and are more than 63 with the old ones fail the reload with that reason; fewer can move"""
   def rows(ports):
     return listeners(**{f"l{at}": ("127.0.0.1", port) for at, port in enumerate(ports)})
   free = set()
@@ -254,7 +254,7 @@ def too_many_places():
       same((client.get("/").status, idle.get("/").status), (200, 200))
       line = edge.reload(merged(config, rows(new)))
       same((line["level"], line["event"], line["generation"]), ("error", "reload_failed", 1))
-      holds("listeners" in line["reason"] and "more than 64" in line["reason"], f"reason {line['reason']!r}")
+      holds("listeners" in line["reason"] and "more than 63" in line["reason"], f"reason {line['reason']!r}")
       same(edge.matching(event="config_error"), [], "config_error lines")
       idle.assert_open()
       same((client.get("/").status, idle.get("/").status), (200, 200))

@@ -180,6 +180,21 @@ def checked_example():
 
 
 @play
+def reload_example():
+  """what the README shows of a reload is what it prints after these changes of the shipped files"""
+  (wanted,) = [block for block in blocks("") if block.startswith("$ edge reload\n")]
+  with newcomer(1) as edge:
+    config, files = shipped(1)
+    prices = files["conf.d/providers.yaml"]
+    edge.folder.fill(config.replace("limit: 100 per 1m", "limit: 200 per 1m"), {
+      "conf.d/providers.yaml": prices.replace("gpt-4: {providers: [openai], price: 0.03", "gpt-4: {providers: "
+                                              "[openai], price: 0.04"),
+      "conf.d/files.yaml": "routes: {files: {path: /files, builtin: health}}\n"})
+    code, out, _ = command("reload", folder=edge.folder.path)
+    same((code, re.sub(r"\d+ ms", "63 ms", out)), (0, wanted.removeprefix("$ edge reload\n")))
+
+
+@play
 def commands_are_told():
   """every command the README lists is one, and every command is listed"""
   listed = set(re.findall(r"^\| `edge ([\w-]+)", README, re.MULTILINE))

@@ -214,6 +214,21 @@ class Edge:
   def client(self, listener="main", **options):
     return Client(self.address(listener), **options)
 
+  @property
+  def socket(self):
+    """The path of the socket of operators."""
+    return os.path.join(self.folder.path, "var", "admin.sock")
+
+  def operator(self):
+    return Client(self.socket)
+
+  def status(self):
+    """What `GET /status` says."""
+    with self.operator() as operator:
+      response = operator.get("/status")
+      same((response.status, response.fields.one("content-type")), (200, "application/json"))
+      return json.loads(response.body)
+
   def memory(self):
     return resident(self.process.pid)
 
