@@ -15,6 +15,7 @@ function policy.on_message(msg, ctx) edge.refuse("CONTENT_REJECTED", {message = 
 return policy
 """
 OPEN = """local policy = {}
+function policy.init(settings) end
 function policy.on_message(msg, ctx) end
 return policy
 """

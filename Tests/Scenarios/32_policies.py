@@ -328,7 +328,9 @@ def own_roles():
   names = ["mcp:read", "mcp:tools:call", "mcp", "mcpx:read", "services:use"]
   roles = {"mcp": {"permissions": ["mcp:*"]}, "reader": {"permissions": ["mcp:read"]}, "all": {"permissions": ["*"]},
            "none": {"permissions": []}, "user": {"permissions": ["mcp:read"]}, "admin": {"permissions": "services:use"}}
-  with ruled(PERMITTED, routes=asking(names), roles=roles, route={"permission": "a"}) as (client, edge, origin):
+  # A start warns of 'mcp' and 'mcpx:read', which look misspelt.
+  with ruled(PERMITTED, routes=asking(names), roles=roles, route={"permission": "a"}, loud=True) as (
+      client, edge, origin):
     matrix(client, names, [({"role": "mcp"}, ["mcp:read", "mcp:tools:call"]), ({"role": "reader"}, ["mcp:read"]),
                            ({"role": "all"}, names), ({"role": "none"}, []), ({}, ["mcp:read"]),
                            ({"role": "admin"}, ["services:use"]), ({"roles": ["none", "reader"]}, ["mcp:read"]),
