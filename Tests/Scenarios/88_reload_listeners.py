@@ -77,6 +77,7 @@ def any_free_port_is_kept():
         with edge.client() as other:
           same((other.get("/").status, client.get("/").status), (200, 200))
       same(len(edge.matching(event="listening", listener="main")), 1, "listening lines of the listener")
+      edge.wait_line(event="listener_closed")
       same([line["listener"] for line in edge.matching(event="listener_closed")], ["aaa"], "listeners that were closed")
 
 
