@@ -403,6 +403,48 @@ def a_listener_changes_sides():
 
 
 @play
+def sides_that_change_all_the_time():
+  """however often a listener changes sides, who connects there meanwhile meets policies on workers and nowhere else"""
+  watch = {"listeners": {"watch": {"bind": "127.0.0.1:0", "only_named": True}},
+           "routes": {"ready": {"path": "/ready", "builtin": "ready", "listeners": ["watch"]}}}
+  rows, files = furnished({"own": lua(on_request="edge.reply{json = {own = true}}")})
+  with Origin() as origin:
+    config = serving(origin, server={"workers": 2}, policies=rows, route={"policies": ["own"]}, **watch)
+    both = merged(config, {"routes": {"all": {"listeners": ["main", "watch"]}}})
+    with Edge(config, files=files) as edge:
+      stop, failures, answers = threading.Event(), [], set()
+
+      def ask():
+        while not stop.is_set():
+          try:
+            with edge.client("watch") as client, edge.client("watch") as second:
+              for one in (client, second, client):
+                answers.add(one.get("/own").status)
+          except OSError:
+            pass
+          except Failed as failure:
+            # A connection may end at a change, but before an answer or behind it.
+            if "after 0 bytes" not in str(failure):
+              failures.append(str(failure))
+
+      threads = [threading.Thread(target=ask) for _ in range(4)]
+      for thread in threads:
+        thread.start()
+      try:
+        for number in range(60):
+          edge.folder.fill(merged(both if number % 2 else config, {"server": {"drain": f"{number + 1}s"}}))
+          edge.signal(signal.SIGHUP)
+          eventually(lambda: len(edge.outcomes) > number or edge.ended, "a reload is over")
+      finally:
+        stop.set()
+        for thread in threads:
+          thread.join()
+      same((failures, answers - {200, 404, 503}), ([], set()), "answers")
+      holds({200, 404} <= answers, answers)
+      same({line["worker"] for line in edge.matching(event="exchange", path="/own", status=200)} - {0, 1}, set())
+
+
+@play
 def checked():
   """an `admin` listener off loopback, routes that name it, and `only_named` beside it are errors with their place"""
   rows = [

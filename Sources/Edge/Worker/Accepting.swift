@@ -62,12 +62,14 @@ extension Worker {
   }
 
   /// A connection that another worker accepted while it served `generation`. When this one has adopted a newer one
-  /// meanwhile that lacks the listener, the connection is treated as if it had been there before: it is answered what
-  /// it has asked, by the generation that had the listener.
+  /// meanwhile that lacks the listener, or gives it to others, the connection is treated as if it had been there
+  /// before: it is answered what it has asked, by the generation that had the listener.
   func receive(_ fd: Int32, _ listener: UInt8, from generation: UnsafePointer<GenerationRows>, _ address: SocketAddress)
   {
     if generation.pointee.number > rows.number { adoptNewest() }
-    let isKnown = rows.listeners[Int(listener)].since == generation.pointee.listeners[Int(listener)].since
+    let (mine, then) = (rows.listeners[Int(listener)], generation.pointee.listeners[Int(listener)])
+    // It may have become one for workers of the other kind, and the control worker has no policies.
+    let isKnown = mine.since == then.since && mine.isControl == then.isControl
     if isKnown { take(fd, listener, address) } else { takeLeft(fd, listener, from: generation, address) }
     shared.generations.endHandOff(generation.pointee.place)
     // It may have been all that the generation lived for.
