@@ -27,6 +27,7 @@ test: ## runs everything that decides whether a change is right; PARTS="lint uni
 
 dev: ## runs Edge, rebuilt whenever its code changes, reloaded whenever its configuration does
 	@scripts/install.sh build test
+	@scripts/python.sh || echo "the Python clients are not there; everything else works without them" >&2
 	@exec scripts/dev.py $(CONFIG)
 
 coverage: ## prints the lines that the unit tests cover, by folder

@@ -55,7 +55,7 @@ local function grant(req, ctx)
   -- Credits out of nothing must not be open to everybody because a line is missing.
   if not req.permission then error("the route '" .. req.route .. "' grants credits and has no 'permission'") end
 
-  local body = edge.json.try_decode(req.body or "")
+  local body = edge.json.try_decode(req.body or "", "decimals")
   if type(body) ~= "table" then invalid("the body is no JSON object") end
   for name in pairs(body) do
     if not known[name] then invalid("the body has an unknown key: " .. name) end
@@ -65,9 +65,11 @@ local function grant(req, ctx)
   if not amount then invalid("credits: " .. problem) end
   if amount == 0 or amount > edge.credit.amount(1000000000) then invalid("credits are above 0, up to 1000000000") end
 
-  local granted = edge.credit.grant(user, amount, {
+  local granted, why = edge.credit.grant(user, amount, {
     by = ctx.user, key = text(body, "idempotencyKey"), reason = text(body, "reason"),
   })
+  if why == "account" then invalid("userId is no name of a user: it has control characters, or spaces at an end") end
+  if why == "overflow" then invalid("credits: with so many, there would be more than the ledger can count") end
   if not granted then edge.refuse("CONFLICT", {message = "The idempotencyKey was used for another grant."}) end
   edge.reply{json = {
     transactionId = granted.transaction,

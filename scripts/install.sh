@@ -16,7 +16,7 @@ packages() {
     # scenarios make certificates; python3-venv: the clients that are driven have an environment of their own.
     test) echo "python3 python3-venv git curl openssl" ;;
     # The clients that `make run` shows.
-    run) echo "python3 python3-venv" ;;
+    run) echo "python3 python3-venv curl" ;;
     # The peers themselves are installed by bench/run.py, which keeps their services from starting.
     bench) echo "python3 gcc libc6-dev valgrind" ;;
     *)
@@ -34,9 +34,11 @@ fail() {
 check_swift() {
   command -v swift >/dev/null ||
     fail "swift is not on the PATH: install the Swift $swift_wanted toolchain (swift.org/install) and try again"
-  local version
-  version=$(swift --version 2>/dev/null | sed -n 's/.*Swift version \([0-9][0-9.]*\).*/\1/p' | head -n 1)
-  [ -n "$version" ] || fail "'swift --version' printed no version: is the toolchain whole?"
+  local said version
+  # A toolchain whose own libraries are missing says which.
+  said=$(swift --version 2>&1) || fail "'swift --version' failed; is what the toolchain needs installed? It said: $said"
+  version=$(sed -n 's/.*Swift version \([0-9][0-9.]*\).*/\1/p' <<<"$said" | head -n 1)
+  [ -n "$version" ] || fail "'swift --version' printed no version: is the toolchain whole? It said: $said"
   if [ "$(printf '%s\n%s\n' "$swift_wanted" "$version" | sort -V | head -n 1)" != "$swift_wanted" ]; then
     fail "swift is $version, but $swift_wanted or newer is needed (swift.org/install)"
   fi

@@ -36,22 +36,35 @@ static int take_slot(clua_machine *machine) {
   return index;
 }
 
+// A call may leave much behind, and the memory of lauxlib's buffers, which cannot wait for the collector either, is
+// nothing that the collector counts. What lives long is not looked through for every call: only once there is an eighth
+// of all memory more.
+static void collect_if_much(clua_machine *machine) {
+  if (machine->pool.used <= machine->collect_at) return;
+  size_t limit = machine->limits.memory_bytes;
+  size_t next = clua_collect(machine, 1) + limit / 8;
+  machine->collect_at = next < limit / 2 ? limit / 2 : next;
+}
+
 static void give_slot(clua_machine *machine, int index) {
   clua_slot *slot = &machine->slots[index];
   lua_State *L = slot->thread;
+  if (lua_gethookmask(L) != 0) lua_sethook(L, NULL, 0, 0);
+  // Closes what a call has left open. That can only be buffers of lauxlib, for there is no `__close`; it runs
+  // protected, and what cannot be closed is left to the collector.
+  if (slot->state != CLUA_STATE_DONE) lua_resetthread(L);
   if (slot->spoiled) {
     // Its hooks may be off for good: whoever raised in a hook leaves them so.
     luaL_unref(machine->L, LUA_REGISTRYINDEX, slot->reference);
     slot->thread = NULL;
     slot->spoiled = 0;
   } else {
-    if (slot->state != CLUA_STATE_DONE) lua_resetthread(L);
     lua_settop(L, 0);
-    if (lua_gethookmask(L) != 0) lua_sethook(L, NULL, 0, 0);
   }
   slot->state = CLUA_STATE_FREE;
   slot->next = machine->free_slot;
   machine->free_slot = index;
+  collect_if_much(machine);
 }
 
 static clua_slot *slot_of(clua_machine *machine, const clua_call *call) {
@@ -70,6 +83,19 @@ static uint32_t *ticks_of(clua_machine *machine, clua_slot *slot) {
   return is_context(machine, context) ? &machine->contexts[context].ticks : &slot->ticks;
 }
 
+static uint32_t *waits_of(clua_machine *machine, clua_slot *slot) {
+  int context = slot->context;
+  return is_context(machine, context) ? &machine->contexts[context].waits : &slot->waits;
+}
+
+// For a new call.
+static void refill(clua_slot *slot, int context) {
+  slot->context = context;
+  slot->ticks = 0;
+  slot->waits = 0;
+  slot->nanoseconds = 0;
+}
+
 static int fail(clua_slot *slot) {
   slot->state = CLUA_STATE_FAILED;
   return CLUA_FAILED;
@@ -83,6 +109,7 @@ static int run(clua_machine *machine, clua_slot *slot, int arguments, int blocke
   uint32_t left = machine->limits.exchange_ticks - *ticks;
   machine->base = L;
   machine->blocked = blocked;
+  machine->waits = waits_of(machine, slot);
   machine->signal = CLUA_SIGNAL_NONE;
   machine->sticky = 0;
   machine->pool.refused = CLUA_REFUSED_NONE;
@@ -123,14 +150,16 @@ static void charge(clua_machine *machine, clua_slot *slot, uint64_t nanoseconds)
   uint64_t *sum = has_context ? &machine->contexts[slot->context].nanoseconds : &slot->nanoseconds;
   uint32_t *ticks = ticks_of(machine, slot);
   *sum += nanoseconds;
-  uint64_t measured = *sum / CLUA_TICK_NANOSECONDS;
+  uint64_t measured = *sum / clua_tick_nanoseconds();
   if (measured > *ticks) *ticks = measured > UINT32_MAX ? UINT32_MAX : (uint32_t)measured;
 }
 
 // Whether the context has had all its time.
 static int is_spent(clua_machine *machine, clua_slot *slot, int function) {
   if (*ticks_of(machine, slot) < machine->limits.exchange_ticks) return 0;
-  clua_error_spent(machine, slot->thread, function);
+  int has_context = is_context(machine, slot->context);
+  uint64_t measured = has_context ? machine->contexts[slot->context].nanoseconds : slot->nanoseconds;
+  clua_error_spent(machine, slot->thread, function, measured);
   return 1;
 }
 
@@ -141,9 +170,7 @@ int clua_run_blocked(clua_machine *machine, lua_CFunction function, void *argume
     return CLUA_FAILED;
   }
   clua_slot *slot = &machine->slots[index];
-  slot->context = -1;
-  slot->ticks = 0;
-  slot->nanoseconds = 0;
+  refill(slot, -1);
   lua_pushcfunction(slot->thread, function);
   lua_pushlightuserdata(slot->thread, argument);
   int outcome = run(machine, slot, 1, 1);
@@ -229,9 +256,7 @@ int clua_start(clua_machine *machine, clua_call *call, const clua_value *argumen
     return CLUA_FAILED;
   }
   clua_slot *slot = &machine->slots[call->coroutine];
-  slot->context = call->context;
-  slot->ticks = 0;
-  slot->nanoseconds = 0;
+  refill(slot, call->context);
   if (is_spent(machine, slot, call->function)) return fail(slot);
   job work = {call->function, call->context, arguments, count};
   lua_State *L = slot->thread;
@@ -294,6 +319,7 @@ static int new_context(lua_State *L) {
 void clua_context_refill(clua_machine *machine, int context) {
   if (context < 0 || context >= machine->context_count) return;
   machine->contexts[context].ticks = 0;
+  machine->contexts[context].waits = 0;
   machine->contexts[context].nanoseconds = 0;
 }
 

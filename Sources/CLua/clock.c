@@ -39,6 +39,16 @@ static void tick(int signal, siginfo_t *information, void *frame) {
 // There when the program is built with ThreadSanitizer.
 extern void __tsan_init(void) __attribute__((weak));
 
+uint64_t clua_tick_nanoseconds(void) { return __tsan_init == NULL ? 2000000 : 16000000; }
+
+uint64_t clua_seen_tick_nanoseconds(void) {
+  uint64_t asked = clua_tick_nanoseconds();
+  struct timespec kernel;
+  if (clock_getres(CLOCK_MONOTONIC_COARSE, &kernel) != 0) return asked;
+  uint64_t every = (uint64_t)kernel.tv_sec * 1000000000u + (uint64_t)kernel.tv_nsec;
+  return every == 0 ? asked : (asked + every - 1) / every * every;
+}
+
 // ThreadSanitizer keeps signals back until the next call that may block, and a script that never ends makes none. So
 // the handler is given to the kernel past it.
 typedef struct kernel_action {
@@ -94,7 +104,8 @@ clua_clock *clua_clock_start(void) {
   }
   clock->timer = timer;
   change_mask(SIG_UNBLOCK);
-  struct itimerspec every = {{0, CLUA_TICK_NANOSECONDS}, {0, CLUA_TICK_NANOSECONDS}};
+  struct timespec period = {0, (long)clua_tick_nanoseconds()};
+  struct itimerspec every = {period, period};
   if (timer_settime(timer, 0, &every, NULL) != 0) {
     int reason = errno;
     timer_delete(timer);

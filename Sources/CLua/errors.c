@@ -194,7 +194,11 @@ int clua_is_memory_error(lua_State *L, int status) {
   return strcmp(lua_tostring(L, -1), "not enough memory") == 0;
 }
 
-void clua_error_spent(clua_machine *machine, lua_State *L, int function) {
+static void append_time(clua_error *error, uint64_t nanoseconds) {
+  append_format(error, "took about %llu ms of CPU time", (unsigned long long)((nanoseconds + 999999) / 1000000));
+}
+
+void clua_error_spent(clua_machine *machine, lua_State *L, int function, uint64_t nanoseconds) {
   clua_error *error = &machine->error;
   clua_error_clear(machine);
   error->kind = CLUA_ERROR_CPU;
@@ -207,7 +211,10 @@ void clua_error_spent(clua_machine *machine, lua_State *L, int function) {
     error->line = record.linedefined;
     append_format(error, "%.200s:%d: ", chunk_name(&record), record.linedefined);
   }
-  append_format(error, "took more than %u ms of CPU time", machine->limits.exchange_ticks * 2);
+  // Either the measured slices made it so many ticks, or those that were seen.
+  uint32_t ticks = machine->limits.exchange_ticks;
+  int is_measured = nanoseconds >= ticks * clua_tick_nanoseconds();
+  append_time(error, is_measured ? nanoseconds : ticks * clua_seen_tick_nanoseconds());
 }
 
 void clua_error_limit(clua_machine *machine, lua_State *L, int kind) {
@@ -219,9 +226,10 @@ void clua_error_limit(clua_machine *machine, lua_State *L, int kind) {
   error->kind = kind;
   append_place(error, L);
   if (kind == CLUA_ERROR_CPU) {
-    int whole = machine->clock->limit < machine->limits.slice_ticks;
-    uint32_t ticks = whole ? machine->limits.exchange_ticks : machine->limits.slice_ticks;
-    append_format(error, "took more than %u ms of CPU time", ticks * 2);
+    const clua_clock *clock = machine->clock;
+    // Of an exchange that has less left than a slice: with all that it took before.
+    uint32_t before = clock->limit < machine->limits.slice_ticks ? machine->limits.exchange_ticks - clock->limit : 0;
+    append_time(error, (before + clock->ticks) * clua_seen_tick_nanoseconds());
   } else if (machine->pool.refused == CLUA_REFUSED_SINGLE) {
     size_t limit = machine->limits.string_bytes / 1024;
     append_format(error, "not enough memory: a string, table or stack may take %zu KiB", limit);
@@ -235,15 +243,26 @@ void clua_error_limit(clua_machine *machine, lua_State *L, int kind) {
   take_traceback(machine, L);
 }
 
-void clua_error_unended(clua_machine *machine, lua_State *L) {
+// An error of the script that it cannot catch.
+static void stop(clua_machine *machine, lua_State *L, const char *message) {
   if (machine->sticky) return;
   clua_error *error = &machine->error;
   clua_error_clear(machine);
   machine->sticky = CLUA_STICKY_END;
   error->kind = CLUA_ERROR_SCRIPT;
   append_place(error, L);
-  append_text(error, "cannot answer here: the caller cannot be suspended");
+  append_text(error, message);
   take_traceback(machine, L);
+}
+
+void clua_error_unended(clua_machine *machine, lua_State *L) {
+  stop(machine, L, "cannot answer here: the caller cannot be suspended");
+}
+
+void clua_error_waits(clua_machine *machine, lua_State *L) {
+  char message[64];
+  snprintf(message, sizeof(message), "waited more than %u times in one exchange", machine->limits.exchange_waits);
+  stop(machine, L, message);
 }
 
 void clua_error_take(clua_machine *machine, lua_State *L, int status) {

@@ -43,6 +43,13 @@ static int suspend(lua_State *L, clua_machine *machine, int signal) {
     clua_error_unended(machine, L);
     return clua_raise_limit(L);
   }
+  if (signal == CLUA_SIGNAL_WAIT) {
+    if (*machine->waits >= machine->limits.exchange_waits) {
+      clua_error_waits(machine, L);
+      return clua_raise_limit(L);
+    }
+    *machine->waits += 1;
+  }
   machine->signal = signal;
   return lua_yieldk(L, 0, 0, answered);
 }

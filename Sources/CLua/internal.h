@@ -16,8 +16,11 @@
 
 enum { CLUA_POOL_CLASSES = 32 };
 
-// Why the last allocation was refused.
-enum { CLUA_TICK_NANOSECONDS = 2000000 };
+// The unit of limits of time, in CPU time of the thread: 2 ms, and longer in programs built with ThreadSanitizer, whose
+// code takes several times as long to do the same.
+uint64_t clua_tick_nanoseconds(void);
+// How far apart ticks really come: the kernel looks at CPU clocks when its own tick comes.
+uint64_t clua_seen_tick_nanoseconds(void);
 
 // CPU time of the calling thread.
 uint64_t clua_thread_nanoseconds(void);
@@ -25,6 +28,7 @@ uint64_t clua_thread_nanoseconds(void);
 // Beside the kinds of errors.
 enum { CLUA_STICKY_END = 16 };
 
+// Why the last allocation was refused.
 enum { CLUA_REFUSED_NONE, CLUA_REFUSED_TOTAL, CLUA_REFUSED_SINGLE, CLUA_REFUSED_KEYS };
 
 typedef struct clua_chunk clua_chunk;
@@ -77,7 +81,8 @@ typedef struct clua_slot {
   int context;
   int results;
   int spoiled;  // not to be used again
-  uint32_t ticks;  // of calls without a context
+  uint32_t ticks;  // of calls without a context, as all below
+  uint32_t waits;
   uint64_t nanoseconds;
 } clua_slot;
 
@@ -85,6 +90,7 @@ typedef struct clua_context {
   int reference;  // 0: free
   int next;
   uint32_t ticks;
+  uint32_t waits;
   uint64_t nanoseconds;  // of the slices that were measured
 } clua_context;
 
@@ -127,6 +133,7 @@ struct clua_machine {
   lua_State *base;  // its pooled coroutine; NULL outside of slices
   int blocked;      // some frame between the host and the script cannot be suspended
   int signal;
+  uint32_t *waits;  // how often its context has waited
   int sticky;  // CLUA_ERROR_CPU, CLUA_ERROR_MEMORY, CLUA_STICKY_END: every catch raises again
   const clua_result *answer;
   int answer_how;
@@ -150,6 +157,7 @@ struct clua_machine {
 
   clua_error error;
   char text[CLUA_MESSAGE_SIZE];  // clua_keep
+  size_t collect_at;  // bytes in use behind a call that make it collect everything
   clua_pool pool;
 };
 
@@ -194,13 +202,15 @@ void clua_error_take(clua_machine *machine, lua_State *L, int status);
 // Writes down that a limit was hit at the place where `L` is now.
 // A host function wanted to end the script where that cannot be done at once.
 void clua_error_unended(clua_machine *machine, lua_State *L);
+// The context has waited as often as it may.
+void clua_error_waits(clua_machine *machine, lua_State *L);
 void clua_error_limit(clua_machine *machine, lua_State *L, int kind);
 // Pushes "file:line: " of the innermost function of a script, or nothing where there is none.
 void clua_push_place(lua_State *L);
 // luaL_error, with that place in front also when C stands between.
 int clua_raise(lua_State *L, const char *format, ...);
-// Writes down that a context has no time left for this function, or for what `L` waits in.
-void clua_error_spent(clua_machine *machine, lua_State *L, int function);
+// Writes down that a context has no time left for this function, or for what `L` waits in. `nanoseconds` were measured.
+void clua_error_spent(clua_machine *machine, lua_State *L, int function, uint64_t nanoseconds);
 // Whether the value on the top says that there was no memory.
 int clua_is_memory_error(lua_State *L, int status);
 

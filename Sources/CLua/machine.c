@@ -37,6 +37,7 @@ clua_machine *clua_open(clua_limits limits, void *context) {
   machine->free_context = -1;
   machine->pool.limit = limits.memory_bytes;
   machine->pool.single_limit = limits.string_bytes;
+  machine->collect_at = limits.memory_bytes / 2;
   machine->pool.fail_at = fail_opening_at;
   fail_opening_at = 0;
   clua_error_clear(machine);

@@ -6,7 +6,8 @@
 
 #include "internal.h"
 
-enum { DEPTH_MAX = 100, PUSH_DEPTH_MAX = 150 };
+// What is done with a flat value is done without a look at the clock, and a table may name one string many times.
+enum { DEPTH_MAX = 100, PUSH_DEPTH_MAX = 150, TEXT_MAX = 2 << 20 };
 
 // MARK: In
 
@@ -122,6 +123,7 @@ typedef struct flattening {
   clua_value *out;
   int used;
   int capacity;
+  size_t text;  // bytes in strings
 } flattening;
 
 static int flatten(flattening *f, int depth);
@@ -171,7 +173,8 @@ static int flatten_members(flattening *f, int is_list, lua_Unsigned count, int d
       clua_value *key = &f->out[f->used++];
       *key = (clua_value){.kind = CLUA_STRING};
       key->as.bytes = lua_tolstring(L, -2, &key->length);
-      reason = flatten(f, depth + 1);
+      f->text += key->length;
+      reason = f->text > TEXT_MAX ? CLUA_FLAT_LARGE : flatten(f, depth + 1);
     }
     lua_pop(L, 1);
     if (reason == 0) continue;
@@ -206,7 +209,10 @@ static int flatten(flattening *f, int depth) {
   lua_State *L = f->L;
   if (f->used == f->capacity || clua_is_overdue(L)) return CLUA_FLAT_FULL;
   clua_value *out = &f->out[f->used++];
-  if (clua_flatten_plain(L, -1, out)) return 0;
+  if (clua_flatten_plain(L, -1, out)) {
+    f->text += out->length;
+    return f->text > TEXT_MAX ? CLUA_FLAT_LARGE : 0;
+  }
   switch ((int)out->kind) {
     case CLUA_NIL:
     case CLUA_NULL: return 0;
@@ -227,7 +233,7 @@ static int flatten(flattening *f, int depth) {
 
 int clua_flatten(lua_State *L, int index, clua_value *out, int capacity) {
   if (!lua_checkstack(L, 8)) return CLUA_FLAT_DEEP;
-  flattening f = {L, out, 0, capacity};
+  flattening f = {L, out, 0, capacity, 0};
   if (lua_isnone(L, index)) {
     lua_pushnil(L);
   } else {
@@ -295,7 +301,7 @@ static int flatten_entry(flattening *f) {
 
 int clua_flatten_entries(lua_State *L, clua_value *out, int capacity) {
   if (capacity < 1 || !lua_checkstack(L, 8)) return CLUA_FLAT_FULL;
-  flattening f = {L, out, 1, capacity};
+  flattening f = {L, out, 1, capacity, 0};
   *out = (clua_value){.kind = CLUA_MAP};
   lua_pushnil(L);
   while (lua_next(L, -2)) {

@@ -7,6 +7,6 @@ import Glibc
 public enum Edge {
   /// Runs the command line of this process and ends it with the command's exit code.
   public static func main() -> Never {
-    exit(CommandTable.run(Array(CommandLine.arguments.dropFirst())))
+    exit(Console.exitCode(CommandTable.run(Array(CommandLine.arguments.dropFirst()))))
   }
 }

@@ -12,7 +12,7 @@ extension LuaMachine {
     return context < 0 ? nil : context
   }
 
-  /// Lets a context take all of its CPU time again.
+  /// Lets a context take all of its CPU time again, and wait as often.
   @inlinable public func refill(_ context: Int32) { clua_context_refill(machine, context) }
 
   /// Forgets a context.

@@ -13,19 +13,25 @@ public struct LuaLimits: Sendable {
   public var sliceTicks: Int
   /// Ticks that all slices of one context may take.
   public var exchangeTicks: Int
+  /// How often all calls of one context may wait.
+  public var exchangeWaits: Int
 
   /// Limits; the defaults are those of a policy.
-  public init(memory: Int = 32 << 20, single: Int = 4 << 20, sliceTicks: Int = 2, exchangeTicks: Int = 8) {
+  public init(
+    memory: Int = 32 << 20, single: Int = 4 << 20, sliceTicks: Int = 2, exchangeTicks: Int = 8,
+    exchangeWaits: Int = .max
+  ) {
     self.memory = memory
     self.single = single
     self.sliceTicks = sliceTicks
     self.exchangeTicks = exchangeTicks
+    self.exchangeWaits = exchangeWaits
   }
 
   var plain: clua_limits {
     clua_limits(
       memory_bytes: memory, string_bytes: single, slice_ticks: UInt32(clamping: sliceTicks),
-      exchange_ticks: UInt32(clamping: exchangeTicks))
+      exchange_ticks: UInt32(clamping: exchangeTicks), exchange_waits: UInt32(clamping: exchangeWaits))
   }
 }
 
@@ -113,7 +119,7 @@ public final class LuaMachine {
   /// Bytes that Lua has taken.
   public var memoryUsed: Int { clua_memory_used(machine) }
 
-  /// Collects garbage, outside any call; returns the bytes in use after it.
+  /// Collects garbage, outside any call: all of it, or what is young. Returns the bytes in use after it.
   @discardableResult public func collect(full: Bool) -> Int { clua_collect(machine, full ? 1 : 0) }
 
   /// Tests: the allocation with this number, counted from 1 and from now on, fails once; 0: none.

@@ -124,4 +124,6 @@ public enum FlatFault: Int32, Error, Sendable {
   case key = -3
   /// A function, a coroutine, an object or a handle that has no text.
   case unsupported = -4
+  /// Strings of more than 2 MiB together, one that stands twice counted twice.
+  case large = -5
 }

@@ -45,6 +45,14 @@ extension HostileLoops {
         + "t['k' .. n - 100000] = nil end end if n < 200000 then return n end "
         + "if #u == 0 then for i = 1, 900 do u[i] = t end return n end while true do pcall(edge.echo, u) end", .any,
       top: "local t, n, u = {}, 0, {}", runs: 410),
+    // A value that names one long string many times is far larger than all memory.
+    Attack(
+      "one string many times",
+      "local s, t = ('v'):rep(2000000), {} for i = 1, 900 do t[i] = s end while true do pcall(edge.echo, t) end", .any),
+    Attack(
+      "one string many times, as a key",
+      "local s, t = ('v'):rep(2000000), {} for i = 1, 400 do t[i] = {[s] = {}} end "
+        + "while true do pcall(edge.echo, t) end", .any),
   ]
 
   // Makes keys, shuffles them, links each to the next, lets all go but the first, then makes garbage.

@@ -48,7 +48,10 @@ import Testing
     let error = fixture.machine.error
     if !body.contains("req.method = ") {
       #expect(error.kind == .cpu, "\(error.message)")
-      #expect(error.message == "policies/test.lua:2: took more than 6 ms of CPU time")
+      let said = try #require(error.message.wholeMatch(of: /policies\/test.lua:2: took about (\d+) ms of CPU time/))
+      // Ticks come at the kernel's own, and what there was before the first one is not known.
+      let milliseconds = try #require(Int(said.1))
+      #expect(abs(milliseconds - Int(took)) < 10 + Int(took) / 2, "\(took)")
       #expect(error.line == 2)
     }
     // Ten times what is promised, for AddressSanitizer and busy machines.
@@ -89,7 +92,7 @@ import Testing
     fixture.host.log = []
     var next = LuaCall(function: try fixture.function("edge.log('ran')"), context: context)
     if fixture.start(&next) == .failed {
-      #expect(fixture.machine.error.message.hasSuffix("took more than 12 ms of CPU time"))
+      #expect(fixture.machine.error.message.contains(/took about \d+ ms of CPU time$/))
       #expect(fixture.host.log.isEmpty)
     }
     fixture.machine.finish(&next)
@@ -107,7 +110,7 @@ import Testing
     call = LuaCall(function: short, context: context)
     #expect(fixture.start(&call) == .failed)
     #expect(fixture.machine.error.kind == .cpu)
-    #expect(fixture.machine.error.message == "policies/test.lua:1: took more than 6 ms of CPU time")
+    #expect(fixture.machine.error.message.contains(/^policies\/test.lua:1: took about \d+ ms of CPU time$/))
     #expect(fixture.host.log.isEmpty)
     fixture.machine.finish(&call)
   }
@@ -258,5 +261,64 @@ import Testing
       while spent() - before < 5 { continue }
       clock.end()
     }
+  }
+
+  /// What hostile scripts leave behind is there for others at once, though the collector does not see all of it.
+  @Test(arguments: [
+    "local t = {} while true do t[#t + 1] = ('x'):rep(1990000) .. #t end",
+    "local t = {} while true do t[#t + 1] = {} end",
+    "local f = coroutine.wrap(function() local t = {} while true do t[#t + 1] = ('x'):rep(1990000) .. #t end end) f()",
+    "local t = {('x'):rep(900000), ('y'):rep(900000), {}} for i = 1, 15 do "
+      + "coroutine.resume(coroutine.create(function() table.concat(t) end)) end",
+  ])
+  func memoryComesBack(body: String) throws {
+    let fixture = try Fixture(limits: LuaLimits(single: 2 << 20, sliceTicks: 1000, exchangeTicks: 1000))
+    let hostile = try fixture.function(body)
+    let good = try fixture.function("local s = ('y'):rep(1900000) .. #ctx return #s")
+    fixture.machine.freeze()
+    var longest = 0.0
+    for _ in 1...3 {
+      for _ in 1...20 {
+        var call = LuaCall(function: hostile)
+        _ = fixture.start(&call)
+        let before = HostileTests.cpuMilliseconds()
+        fixture.machine.finish(&call)
+        longest = max(longest, HostileTests.cpuMilliseconds() - before)
+      }
+      for _ in 1...3 {
+        var call = LuaCall(function: good)
+        let outcome = fixture.start(&call)
+        #expect(fixture.describe(outcome, call) == "1900001")
+        fixture.machine.finish(&call)
+      }
+    }
+    #expect(fixture.machine.memoryUsed <= 16 << 20)
+    #expect(longest < HostileTests.allowed, "\(longest) ms")
+  }
+
+  /// Whatever catches it, a context waits no more often than it may; with its time it gets its waits again.
+  @Test func waitsAreBounded() throws {
+    let limits = LuaLimits(sliceTicks: 1000, exchangeTicks: 1000, exchangeWaits: 3)
+    let fixture = try Fixture(limits: limits)
+    let context = try #require(fixture.machine.makeContext())
+    let caught = "coroutine.wrap(function() pcall(pcall, edge.wait) end)()"
+    let function = try fixture.function("while true do pcall(edge.wait) \(caught) end")
+    func waits(_ context: Int32?) -> Int {
+      var call = LuaCall(function: function, context: context)
+      var outcome = fixture.start(&call)
+      var count = 0
+      while outcome == .pending, count < 100 {
+        count += 1
+        outcome = fixture.resume(&call, .nothing)
+      }
+      #expect(outcome == .failed && fixture.machine.error.kind == .script)
+      #expect(fixture.machine.error.message == "policies/test.lua:1: waited more than 3 times in one exchange")
+      fixture.machine.finish(&call)
+      return count
+    }
+    #expect([waits(context), waits(context), waits(nil)] == [3, 0, 3])
+    fixture.machine.refill(context)
+    #expect([waits(context), waits(context)] == [3, 0])
+    fixture.machine.endContext(context)
   }
 }

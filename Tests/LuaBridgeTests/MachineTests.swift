@@ -18,6 +18,11 @@ import Testing
     #expect(try fixture.run("return {[1.5] = 1}") == "fault key")
     #expect(try fixture.run("return print") == "nil")
     #expect(try fixture.run("return next") == "fault unsupported")
+    let many = "local s, t = ('v'):rep(1 << 20), {} for i = 1, n do t[i] = s end return #edge.echo(t)"
+    #expect(try fixture.run("local n = 2 \(many)") == "2")
+    #expect(try fixture.run("local n = 3 \(many)") == "error: policies/test.lua:1: no flat form: large")
+    let keys = "local s = ('v'):rep(1 << 20) return edge.echo{{[s] = 1}, {[s] = {}}, {[s] = {}}}"
+    #expect(try fixture.run(keys) == "error: policies/test.lua:1: no flat form: large")
     #expect(try fixture.run("local t = {} t.t = t return t") == "fault deep")
   }
 

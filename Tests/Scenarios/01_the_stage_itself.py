@@ -5,7 +5,7 @@ import ssl
 
 from play import *
 from stage.kernel import unread
-from stage.tls import CommandServer
+from stage.tls import CommandServer, telling_cuts
 from stage.wire import parse_request, parse_response
 
 
@@ -169,7 +169,7 @@ def configuration():
 
 def secured(origin, ca="ca", host="localhost"):
   """A client of an origin that speaks TLS, over Python's own sockets."""
-  context = ssl.create_default_context(cafile=certificate(ca))
+  context = telling_cuts(ssl.create_default_context(cafile=certificate(ca)))
   sock = socket.create_connection(origin.address, timeout=DEADLINE)
   try:
     return context.wrap_socket(sock, server_hostname=host, suppress_ragged_eofs=False)
@@ -232,7 +232,8 @@ def tls_cut():
       try:
         same(read_all(stream), b"HTTP/1.1 200 OK\r\n\r\nok")
         same(then, "close", "the end that was seen")
-      except (ssl.SSLEOFError, ConnectionResetError):
+      except (ssl.SSLError, ConnectionResetError) as error:
+        holds(isinstance(error, ConnectionResetError) or "EOF" in str(error), f"{error!r}")
         among(then, ("drop", "reset"), "the cut that was seen")
 
 

@@ -119,6 +119,34 @@ def via():
   with asked([("Via", "1.0 before")]) as (request, _):
     entries = [entry.strip() for value in request.fields.all("via") for entry in value.split(",")]
     same(entries, ["1.0 before", "1.1 edge"], "Via")
+  with staged() as (client, edge, origin):
+    same(client.request("GET", "/", version="1.0").status, 200)
+    same(origin.last().fields.one("via"), "1.0 edge", "Via of a request that came by HTTP/1.0")
+
+
+@play
+def options_that_go_no_farther():
+  """OPTIONS with Max-Forwards 0 is answered by the edge, with the methods that are taken there"""
+  routes = {"one": {"path": "/one", "methods": ["GET", "POST"], "service": "app"},
+            "two": {"path": "/one", "methods": ["OPTIONS"], "service": "app"}, "all": {"path": "/v"}}
+  with staged(routes=routes) as (client, edge, origin):
+    for path, wanted in (("/one", "GET, HEAD, POST, OPTIONS"), ("/v", "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS")):
+      response = client.request("OPTIONS", path, [("Max-Forwards", "0")])
+      same((response.status, response.fields.one("allow")), (204, wanted))
+      holds("content-length" not in response.fields, f"{response.fields}")
+    same(origin.requests, [])
+    response = client.request("OPTIONS", "/v", [("Max-Forwards", "0"), ("Content-Length", "2")], b"hi")
+    same((response.status, client.get("/v").status, origin.paths()), (204, 200, ["/v"]))
+
+
+@play
+def length_of_nothing():
+  """204 has no Content-Length, also where HEAD was asked and the service sends one"""
+  for method in ("GET", "HEAD"):
+    with staged(raw(b"HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n")) as (client, edge, origin):
+      client.send(head(method, "/"))
+      response = client.read_head()
+      same((response.status, "content-length" in response.fields), (204, False), method)
 
 
 @play

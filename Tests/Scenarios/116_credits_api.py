@@ -151,6 +151,44 @@ def wrong_grants():
 
 
 @play
+def exact_grants():
+  """a number of credits is what its digits say, however many there are, as number and as text"""
+  with chatting(balance=0) as (client, edge, provider):
+    texts = ["999999999.999999999", "123456789.123456789", "0.000000001", "1e-9", "0.1", "1.5e3", "1000000000"]
+    for at, text in enumerate(texts):
+      for user, amount in (f"number-{at}", text), (f"text-{at}", '"%s"' % format(Decimal(text), "f")):
+        body = b'{"userId":"%s","credits":%s}' % (user.encode(), amount.encode())
+        response = client.request("POST", GRANT, [bearer(role="admin")], body)
+        same(exact(document_of(response)["creditsGranted"]), Decimal(text), f"granted of {amount}")
+        same(balance(client, user), Decimal(text), f"balance by {amount}")
+    for text in ("1000000000.000000001", "0.30000000000000004", "1e-10", "9223372036.854775808", "1e18"):
+      response = client.request("POST", GRANT, [bearer(role="admin")], b'{"userId":"x","credits":%s}' % text.encode())
+      assert_error(response, 400, "INVALID_REQUEST")
+
+
+@play
+def grants_beyond_counting():
+  """more credits than can be counted are a 400 that says so, with and without a key, and nothing changes"""
+  with chatting(balance=0) as (client, edge, provider):
+    for _ in range(9):
+      document_of(grant(client, "rich", 1000000000))
+    for key in (None, "key"):
+      error = assert_error(grant(client, "rich", 1000000000, key=key), 400, "INVALID_REQUEST")["error"]
+      holds("credits" in error["message"] and "Key" not in error["message"], error["message"])
+    same(balance(client, "rich"), 9000000000)
+    same(document_of(grant(client, "rich", 1, key="key"))["balance"], 9000000001, "the key is still free")
+
+
+@play
+def users_without_tokens():
+  """nobody can be given credits under a name that no token can have"""
+  with chatting() as (client, edge, provider):
+    for user in (" alice", "alice ", "line\nbreak", "a\0b", "\u0085"):
+      error = assert_error(grant(client, user, 5), 400, "INVALID_REQUEST")["error"]
+      holds("userId" in error["message"], error["message"])
+
+
+@play
 def once_per_key():
   """the same key grants once and answers the same, and with anything else in it is a conflict"""
   with chatting() as (client, edge, provider):

@@ -197,6 +197,106 @@ def gone_within_the_body():
         same(origin.requests, [])
 
 
+def leaves_at_once(name, parts, leave, script=None, **config):
+  """The last part and the client's leaving reach the edge together; the exchange must end as the client's doing."""
+  with staged(script or (lambda request, line: line.hang()), whole=False, **config) as (client, edge, origin):
+    for part in parts[:-1]:
+      client.send(part)
+      client.await_read()
+      if b"100-continue" in part:
+        same(client.read_head().status, 100)
+    with edge.frozen():
+      client.send(parts[-1])
+      getattr(client, leave)()
+    same(edge.log_line()["cause"], "client_left", f"{name}, {leave}")
+    if origin.lines:
+      origin.lines[0].await_end()
+
+
+_BODIES = {
+  "a length": (head("POST", "/", [("Content-Length", 5)]), b"hello"),
+  "chunks": (head("POST", "/", [("Transfer-Encoding", "chunked")]), chunked(b"hello")),
+  "a half": (head("POST", "/", [("Content-Length", 5)]) + b"he", b"llo"),
+  "Expect": (head("POST", "/", [("Content-Length", 5), ("Expect", "100-continue")]), b"hello"),
+  "all at once": (head("POST", "/", [("Content-Length", 5)]) + b"hello",),
+  "no body": (head("GET", "/"),),
+}
+
+
+@play
+def gone_right_behind_the_body():
+  """a client that leaves right behind the last bytes of its body has gone: the service is cancelled"""
+  for name, parts in _BODIES.items():
+    for leave in ("finish", "close"):
+      leaves_at_once(name, parts, leave)
+
+
+@play
+def gone_behind_the_body_of_an_answer_that_has_begun():
+  """the same where the service answers before it has the body"""
+  def early(_request, line):
+    line.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n")
+    line.hang()
+  for leave in ("finish", "close"):
+    leaves_at_once("early", _BODIES["a length"], leave, early)
+
+
+@play
+def gone_behind_a_body_that_stalls():
+  """the same where the service takes no more of the body"""
+  with staged(whole=False, limits={"body_size": "64MiB"}) as (client, edge, origin):
+    going = origin.gate()
+    origin.script = lambda request, line: (going.wait(), line.await_end())
+    client.send(head("POST", "/", [("Transfer-Encoding", "chunked")]))
+    origin.wait_requests(1)
+    piece = chunked(bytes(64 << 10)).removesuffix(b"0\r\n\r\n")
+
+    def stalls():
+      client.send(piece)
+      deadline = Deadline(0.5)
+      while client.unread_there():
+        if deadline.passed():
+          return True
+      return False
+    while not stalls():
+      pass
+    client.send(b"0\r\n\r\n")
+    client.finish()
+    same(edge.log_line()["cause"], "client_left")
+    going.open()
+
+
+@play
+def gone_while_connecting():
+  """a client that leaves while its service is being connected to is not waited for, whatever of its body was read"""
+  with Unanswering() as silent:
+    url = f"http://127.0.0.1:{silent.address[1]}"
+    for parts in (_BODIES["a length"], _BODIES["all at once"], _BODIES["a half"]):
+      with Edge(serving(url, service={"timeouts": {"connect": "30s"}})) as edge, edge.client() as client:
+        for part in parts:
+          client.send(part)
+        client.finish()
+        same(edge.log_line()["cause"], "client_left")
+
+
+@play
+def gone_while_a_policy_waits():
+  """a client that leaves with its head, or behind a body that a policy has asked for, leaves the policy's fetch too"""
+  policy = lua('local body = req.body edge.http.fetch{service = "app", path = "/asked"}')
+  for parts in (_BODIES["a length"], _BODIES["all at once"], _BODIES["no body"]):
+    for leave in ("finish", "close"):
+      with ruled({"ask": policy}, lambda request, line: line.hang(), whole=False) as (client, edge, origin):
+        for part in parts[:-1]:
+          client.send(part)
+          client.await_read()
+        with edge.frozen():
+          client.send(parts[-1])
+          getattr(client, leave)()
+        same(edge.log_line(origin=None)["cause"], "client_left", f"{leave} behind {parts[-1][:20]}")
+        for line in origin.lines:
+          line.await_end()
+
+
 @play
 def gone_while_pipelining():
   """a client that leaves with requests waiting: those behind the running one are not sent"""

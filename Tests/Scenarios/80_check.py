@@ -1,11 +1,14 @@
 """The command line: exit codes and messages."""
 
 import os
+import pathlib
 import re
 import socket
+import subprocess
 
 from play import *
 
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 GOOD = serving("http://127.0.0.1:3007")
 
 
@@ -41,6 +44,28 @@ def version():
   code, out, err = command("version")
   same((code, err), (0, ""))
   holds(re.search(r"\b0\.1\.0\b", out), out)
+
+
+@play
+def answers_that_are_lost():
+  """a command whose answer cannot be written says so and exits with 1"""
+  for arguments in (["version"], ["--help"], ["check", "--print-schema"], ["token", "--help"]):
+    with open("/dev/full", "wb") as full:
+      done = subprocess.run([binary(), *arguments], stdin=subprocess.DEVNULL, stdout=full, stderr=subprocess.PIPE,
+                            env=environment(), timeout=DEADLINE, check=False)
+    same((done.returncode, done.stderr.decode()),
+         (1, f"edge: standard output cannot be written: {os.strerror(28)}\n"), f"{arguments}")
+
+
+@play
+def variables_without_an_effect():
+  """a variable of the platform that has no effect yet is warned about, and the shipped files are free of warnings"""
+  code, text = checked(GOOD, extra={"GATEWAY_LOAD_BALANCING": "round-robin", "GOOGLE_CLIENT_ID": "x"})
+  same(code, 0, text)
+  for name in ("GATEWAY_LOAD_BALANCING", "GOOGLE_CLIENT_ID"):
+    holds(re.search(rf"warning: {name} is set, but has no effect yet: ", text), text)
+  code, _, err = command("check", "--dev", folder=ROOT, extra={"JWT_SECRET": None})
+  same((code, re.findall(".*warning.*", err)), (0, []))
 
 
 @play

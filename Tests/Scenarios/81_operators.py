@@ -11,9 +11,9 @@ POLICY = "return {on_request = function() end}\n"
 RELOADS = {"reloaded", "reload_unchanged", "reload_failed", "reload_refused"}
 
 
-def ask(edge, *arguments):
+def ask(edge, *arguments, extra=None):
   """A command in the folder of an edge: (exit code, standard output, standard error)."""
-  return command(*arguments, folder=edge.folder.path)
+  return command(*arguments, folder=edge.folder.path, extra=extra)
 
 
 def text_of(config):
@@ -60,25 +60,73 @@ def reload_tells_what_changed():
 
 
 @play
-def errors_are_found_before_edge_is_asked():
-  """an error in YAML or Lua is told with file, line and column, nothing is sent, and the old generation serves"""
+def errors_are_told():
+  """an error in YAML or Lua is told with file, line and column by edge reload, and the old generation serves"""
   with guarded() as (edge, config):
     edge.folder.fill(text_of(config).replace("listeners:", "listners:"))
     code, out, err = ask(edge, "reload")
     same((code, out), (1, ""))
-    holds(re.search(r"^routes\.yaml:\d+:1: error: .*listners", err, re.M), err)
-    holds("nothing was sent; generation 1 still serves" in err, err)
+    holds(re.search(r"routes\.yaml:\d+:1: error: .*listners", err), err)
+    holds(re.search(r"^edge reload: generation 1 still serves: \S*routes\.yaml has errors$", err, re.M), err)
     edge.folder.fill(text_of(config) + "  - [\n")
     code, out, err = ask(edge, "reload")
     same((code, out), (1, ""))
-    holds(re.search(r"^routes\.yaml:\d+:\d+: error: ", err, re.M), err)
+    holds(re.search(r"routes\.yaml:\d+:\d+: error: ", err), err)
     edge.folder.fill(config, {"policies/guard.lua": "return {\n  on_request = function(\n}\n"})
     code, out, err = ask(edge, "reload")
     same((code, out), (1, ""))
     holds(re.search(r"policies/guard\.lua:\d+(:\d+)?: error: ", err), err)
-    same(edge.status()["reloads"], {"done": 0, "unchanged": 0, "failed": 0, "refused": 0})
+    same(edge.status()["reloads"], {"done": 0, "unchanged": 0, "failed": 3, "refused": 0})
     with edge.client() as client:
       same(client.get("/x").status, 200)
+
+
+@play
+def variables_of_the_caller():
+  """the variables of whoever calls edge reload decide nothing: neither what a file says nor what Edge refuses"""
+  foreign = {"REDIS_URL": "redis://x", "NODE_ENV": "production", "LOG_LEVEL": "verbose", "GATEWAY_TIMEOUT_MS": "5s",
+             "JWT_SECRET": None, "PLAY_FIELDS": "many"}
+  with Origin(answer(200, b"x")) as origin:
+    config = serving(origin, server={"var": "state"})
+    with Edge(config, {"PLAY_FIELDS": "90"}, loud=True, options=["--dev"]) as edge:
+      edge.folder.fill(merged(config, {"limits": {"head_fields": "${env:PLAY_FIELDS}"}}))
+      code, out, err = ask(edge, "reload", extra=foreign)
+      same((code, err), (0, ""), out)
+      same(out.splitlines()[1:], ['  ~ limits.head_fields: 100 -> "***"'])
+      for verb in (["status"], ["top", "--count", "1", "--interval", "200ms"]):
+        code, _, err = ask(edge, *verb, extra=foreign)
+        same((code, err), (0, ""))
+
+
+@play
+def moved_folder_of_state():
+  """after an edit of server.var the verbs say how the running edge is reached, and reach it so"""
+  with guarded() as (edge, config):
+    edge.folder.fill(merged(config, {"server": {"var": "other"}}))
+    for verb in (["reload"], ["status"], ["top", "--count", "1", "--interval", "200ms"]):
+      code, out, err = ask(edge, *verb)
+      same((code, out), (1, ""))
+      holds("no Edge answers at other/admin.sock" in err and "--admin PATH" in err, err)
+      code, out, err = ask(edge, *verb, "--admin", "var/admin.sock")
+      same((code, err), (0, ""))
+    holds("  ! server.var: var/ -> other, after a restart" in ask(edge, "reload", "--admin", "var/admin.sock")[1],
+          "no word on the restart")
+
+
+@play
+def pending_restart():
+  """what waits for a restart is named by every reload that does not fail, one that changes nothing included"""
+  with guarded() as (edge, config):
+    edge.folder.fill(merged(config, {"server": {"workers": 2}}))
+    for first in (r"generation 2 serves \(\d+ ms\)", r"nothing has changed; generation 2 serves"):
+      code, out, err = ask(edge, "reload")
+      same((code, err), (0, ""))
+      holds(re.fullmatch(first + r"\n  ! server\.workers: 1 -> 2, after a restart\n", out), out)
+    same(edge.wait_line(event="reload_unchanged")["restart"], "server.workers")
+    same(edge.status()["restart"], ["server.workers"])
+    edge.folder.fill(config)
+    holds(ask(edge, "reload")[1].startswith("generation 3 serves"), "the edit that is taken back")
+    same(ask(edge, "reload")[1], "nothing has changed; generation 3 serves\n")
 
 
 @play
@@ -126,8 +174,8 @@ def no_edge():
     for verb in ("reload", "status", "top"):
       code, out, err = command(verb, folder=folder.path)
       same((code, out), (1, ""))
-      same(err, f"edge {verb}: no Edge answers at var/admin.sock: there is no such socket; "
-                "is it running, with this server.var?\n")
+      same(err, f"edge {verb}: no Edge answers at var/admin.sock: there is no such socket; is it running?\n"
+                "  if it was started with another server.var, name its socket with --admin PATH\n")
     os.mkdir(f"{folder.path}/var")
     with socket.socket(socket.AF_UNIX) as stale:
       stale.bind(f"{folder.path}/var/admin.sock")
@@ -141,7 +189,8 @@ def no_edge():
     folder.fill("listeners: [\n")
     code, out, err = command("status", "--admin", "other", folder=folder.path)
     holds(err.startswith("edge status: no Edge answers at other: there is no such socket"), err)
-    holds("routes.yaml cannot be loaded" in command("reload", folder=folder.path)[2], "no word on the configuration")
+    err = command("reload", folder=folder.path)[2]
+    holds("server.var of routes.yaml cannot be read" in err, err)
 
 
 @play
@@ -253,7 +302,7 @@ def hostile_answers():
         code, out, err = command(verb, folder=folder.path)
         same(code, wanted, out + err)
         holds("\x1b" not in out + err, out + err)
-      same(admin.requests[1:3], [("GET", "/status"), ("POST", "/reload")])
+      same(admin.requests[1:3], [("POST", "/reload"), ("GET", "/status")])
     with Admin(path, status={"pid": "1"}):
       code, out, err = command("status", folder=folder.path)
       same((code, out), (1, ""))
@@ -267,4 +316,4 @@ def silent_edge():
   with Edge(serving("http://127.0.0.1:1")) as edge, edge.frozen():
     code, out, err = ask(edge, "reload", "--timeout", "1s")
     same((code, out), (1, ""))
-    holds("no answer within 5s" in err, err)
+    holds("no answer within 1s" in err, err)

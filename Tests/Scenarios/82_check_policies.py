@@ -102,7 +102,7 @@ def phases():
       ("return {on_requst = function() end}\n", ["on_requst", r"(?i)did you mean.*on_request"]),
       ("return {on_request = function() end, onlog = function() end}\n", ["onlog", r"(?i)did you mean.*on_log"]),
       ("return {handel = function() end}\n", ["handel", r"(?i)did you mean.*handle"]),
-      ("return {on_request = function() end, on_chunk = function() end}\n", ["on_chunk"]),
+      ("return {on_request = function() end, on_piece = function() end}\n", ["on_piece"]),
       ("return {on_request = true}\n", ["on_request", "function"]),
       ("return {on_request = function() end, version = 1}\n", ["version"])):
     config, files = document({"bad": text})

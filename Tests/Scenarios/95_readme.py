@@ -52,7 +52,8 @@ def typed(line, edge):
   """What a command prints that is typed beside the files of the edge, after the line that keeps a token."""
   host, port = edge.address()
   (keeps_token,) = [line for line in shell_lines() if line.startswith("TOKEN=")]
-  text = f"set -e\n{keeps_token}\n{line}".replace("127.0.0.1:3003", f"{host}:{port}")
+  text = f"set -e\nedge() {{ .build/release/edge \"$@\"; }}\n{keeps_token}\n{line}"
+  text = text.replace("127.0.0.1:3003", f"{host}:{port}")
   done = subprocess.run(["bash", "-c", text.replace(".build/release/edge", binary())], stdin=subprocess.DEVNULL,
                         cwd=edge.folder.path, env=environment({"JWT_SECRET": None}), capture_output=True,
                         timeout=CLIENT_SECONDS, check=False)
@@ -139,19 +140,53 @@ def own_decision():
         same(client.request("POST", "/", fields, b"{}").status, status, f"writing as {role}")
 
 
+def greeted(edge):
+  """What a newcomer is greeted with, and the curl commands in it."""
+  edge.wait(lambda: b"Ctrl-C" in edge.errors, "the greeting is not written")
+  text = edge.errors.decode()
+  return text, re.findall(r"curl .+", text)
+
+
 @play
 def greeting():
   """a newcomer is greeted on standard error with commands that answer, and the log stays a log"""
   with refused_port() as nobody, newcomer(nobody.getsockname()[1]) as edge:
     host, port = edge.address()
-    edge.wait(lambda: b"Ctrl-C" in edge.errors, "the greeting is not written")
-    commands = [line.decode() for line in re.findall(rb"curl .+", edge.errors)]
+    text, commands = greeted(edge)
     for shown_command in commands:
       holds(f"{host}:{port}" in shown_command, shown_command)
     health, whoami, chat = [
       json.loads(typed("curl -s" + shown_command.removeprefix("curl"), edge)) for shown_command in commands]
     same((health["status"], whoami["user"]), ("OK", "dev"))
     holds("Hello" in chat["choices"][0]["message"]["content"], f"the model's answer: {chat}")
+    holds("  token" not in text, text)
+
+
+@play
+def greeting_with_a_secret():
+  """with a secret of somebody's own the greeting has no token, says why, and how to get one"""
+  config, files = shipped(1)
+  with Edge(config, {"PORT": "0", "METRICS_PORT": "0"}, files, loud=True, options=["--dev"]) as edge:
+    text, commands = greeted(edge)
+    host, port = edge.address()
+    same(commands, [f"curl http://{host}:{port}/health"])
+    holds(re.search(r"^  token  a secret is configured \(JWT_SECRET.*; unset\n +it for dev", text, re.MULTILINE), text)
+
+
+@play
+def greeting_of_other_files():
+  """the greeting shows commands for the routes that are there, on the listener where they are, and none for others"""
+  with Origin() as origin:
+    config = merged(serving(origin), {"listeners": {"main": None}, "routes": {"health": None}})
+    config["listeners"] = {"inner": {"bind": "127.0.0.1:0", "only_named": True}, "main": {"bind": "127.0.0.1:0"}}
+    config["routes"]["inner"] = {"path": "/inner", "builtin": "health", "listeners": ["inner"]}
+    unset = {"JWT_SECRET": None}
+    with Edge(config, unset, loud=True, options=["--dev"]) as edge:
+      same(greeted(edge)[1], [])
+    config["routes"]["alive"] = {"path": "/alive", "builtin": "health"}
+    with Edge(config, unset, loud=True, options=["--dev"]) as edge:
+      host, port = edge.address("main")
+      same(greeted(edge)[1], [f"curl http://{host}:{port}/alive"])
 
 
 @play
@@ -168,13 +203,16 @@ def development_secret():
 
 @play
 def checked_example():
-  """the README's configuration is good, and its broken one gets exactly the message shown"""
-  (config,) = blocks("yaml")
+  """the README's configuration is good, its models fit in, and its broken one gets exactly the message shown"""
+  config, models = blocks("yaml")
   (wanted,) = [block for block in blocks("") if "did you mean" in block]
-  with Folder(config, shipped(1)[1]) as folder:
-    same(command("check", folder=folder.path)[0], 0, "exit code of check")
+  unset = {"JWT_SECRET": None}
+  with Folder(config + "include: models.yaml\n", {**shipped(1)[1], "models.yaml": models}) as folder:
+    code, out, errors = command("check", "--dev", folder=folder.path, extra=unset)
+    same(code, 0, errors)
+    holds("2 providers, 2 models" in out, out)
     folder.write("routes.yaml", config.replace(", service:", ", servce:"))
-    code, _, errors = command("check", folder=folder.path)
+    code, _, errors = command("check", "--dev", folder=folder.path, extra=unset)
     same(code, 1, "exit code of check")
     same(errors.removesuffix("routes.yaml: 1 error\n"), wanted)
 
@@ -192,6 +230,30 @@ def reload_example():
       "conf.d/files.yaml": "routes: {files: {path: /files, builtin: health}}\n"})
     code, out, _ = command("reload", folder=edge.folder.path)
     same((code, re.sub(r"\d+ ms", "63 ms", out)), (0, wanted.removeprefix("$ edge reload\n")))
+
+
+@play
+def shown_commands():
+  """every `edge` command in the README's text and at the head of routes.yaml does what it should for a newcomer"""
+  text = README[:README.index("## Commands")]
+  shown = re.findall(r"`(edge [a-z][^`]*)`", text)
+  head = re.findall(r"^#   (edge .*?)  ", (ROOT / "routes.yaml").read_text(encoding="utf-8"), re.MULTILINE)
+  same(head, ["edge check --dev", "edge check --dev --full", "edge run --dev"])
+  same([line for line in shown if " --dev" in line],
+       ["edge check --dev", "edge check --dev --full", "edge explain GET /api/chat/1 --dev --token $TOKEN"])
+  with refused_port() as nobody, newcomer(nobody.getsockname()[1]) as edge:
+    for line in [*shown, *head]:
+      if not line.startswith("edge run"):
+        typed(f"{line} --count 1" if line == "edge top" else line, edge)
+
+
+@play
+def ways_to_begin():
+  """`make run` and `make dev` install the Python clients that the greeting shows"""
+  makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+  for target in ("run", "dev"):
+    rule = re.search(rf"^{target}:.*\n((?:\t.*\n)+)", makefile, re.MULTILINE)[1]
+    holds("scripts/python.sh" in rule, rule)
 
 
 @play

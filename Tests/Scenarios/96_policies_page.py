@@ -150,6 +150,38 @@ def on_message():
 
 
 @play
+def on_response():
+  """the policy that the guide shows for answers does what its test says, and the test notices when it does not"""
+  config = "version: 1\nlisteners: {main: {bind: 127.0.0.1:0}}\npolicies: {house: {script: house.lua, " \
+           "settings: {word: secret}}}\n"
+  policy, test = [text for text in blocks("lua") if "on_response" in text]
+  files = {"policies/house.lua": policy, "policies/tests/house_test.lua": test}
+  with Folder(config, files) as folder:
+    code, output, _ = command("test", folder=folder.path, extra={"JWT_SECRET": None})
+    same((code, output.splitlines()[-1]), (0, "2 passed, 0 failed"), "edge test")
+    changed = policy.replace("res.headers.server = nil", "").replace("ctx.said = said", "ctx.other = said")
+    folder.write("policies/house.lua", changed)
+    code, output, _ = command("test", folder=folder.path, extra={"JWT_SECRET": None})
+    same((code, output.splitlines()[-1]), (1, "0 passed, 2 failed"), "edge test of a policy that hides nothing")
+
+
+@play
+def answers_are_judged():
+  """the policy that the guide shows for answers hides and stops in front of a service what it says"""
+  config = {"version": 1, "listeners": {"main": {"bind": "127.0.0.1:0"}},
+            "policies": {"house": {"script": "house.lua", "settings": {"word": "secret"}}}}
+  files = {"policies/house.lua": next(text for text in blocks("lua") if "on_response" in text)}
+  with Origin({"/secret": answer(200, b"a secret"), "*": answer(200, b"none", [("Server", "app/1.2")])}) as origin:
+    config |= {"services": {"app": {"endpoints": [origin.url]}},
+               "routes": {"all": {"path": "/*", "service": "app", "policies": ["house"]}}}
+    with Edge(config, files=files) as edge, edge.client() as client:
+      response = client.get("/")
+      same((response.body, response.fields.all("server"), response.fields.one("x-content-type-options")),
+           (b"none", [], "nosniff"))
+      assert_error(client.get("/secret"), 422, "CONTENT_REJECTED")
+
+
+@play
 def shipped_policies_are_told():
   """the guide tells of every shipped script and of every setting that its head names, and of no other"""
   rows = dict(re.findall(r"^\| `(\w+\.lua)` \|(.*)$", PAGE, re.MULTILINE))

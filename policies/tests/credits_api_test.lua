@@ -148,6 +148,7 @@ end
 function tests.numbers_and_texts_are_exact(t)
   for text, credits in pairs{
     ["0.1"] = "0.1", ["1e-9"] = "0.000000001", ["1e3"] = "1000", ["1000000000"] = "1000000000", ["3.0"] = "3",
+    ["999999999.999999999"] = "999999999.999999999", ["123456789.123456789"] = "123456789.123456789",
     ['"0.123456789"'] = "0.123456789", ['"007.50"'] = "7.5", ['"123456789.123456789"'] = "123456789.123456789",
   } do
     local outcome = api(t):handle(grant('{"userId":"ann","credits":' .. text .. "}"))
@@ -159,7 +160,8 @@ end
 function tests.amounts_that_are_none(t)
   for _, text in ipairs{
     "0", "-1", "-0.5", '"-1"', '""', '"1e3"', '"1,5"', '"."', '"0.0000000001"', "0.0000000001", "1e-10", "1e400",
-    "1000000001", "1000000000.5", "123456789.123456789", "null", "true", "{}", "[1]", '"0"', '"99999999999"',
+    "1000000001", "1000000000.5", "1000000000.000000001", "0.30000000000000004",
+    "null", "true", "{}", "[1]", '"0"', '"99999999999"',
   } do
     local outcome = api(t):handle(grant('{"userId":"ann","credits":' .. text .. "}"))
     t.refuses(outcome, "INVALID_REQUEST")
@@ -211,6 +213,25 @@ function tests.a_key_makes_it_once(t)
   t.replies(handler:handle(with{idempotencyKey = "l", reason = "welcome"}), 200)
   t.replies(handler:handle(with{}), 200)
   t.equal(handler:handle(with{}).credits, {ann = "4"}, "without a key each one counts")
+end
+
+function tests.more_than_can_be_counted(t)
+  local handler = api(t, {credits = {ann = "9223372036"}})
+  for _, body in ipairs{with{}, with{idempotencyKey = "k"}} do
+    local refused = handler:handle(body)
+    t.refuses(refused, "INVALID_REQUEST")
+    t.contains(refused.message, "credits")
+    t.equal(refused.credits, {ann = "9223372036"})
+  end
+end
+
+function tests.users_that_no_token_names(t)
+  for _, user in ipairs{" ann", "ann ", "a\nb", "a\0", "\u{85}"} do
+    local refused = api(t):handle(with{userId = user})
+    t.refuses(refused, "INVALID_REQUEST")
+    t.contains(refused.message, "userId")
+    t.equal(refused.credits, nil, "nothing was given")
+  end
 end
 
 function tests.a_grant_needs_a_permission(t)

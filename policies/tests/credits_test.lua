@@ -58,7 +58,7 @@ end
 
 function tests.it_stands_behind_auth(t)
   t.fails(paid(t):on_request(asked(nil, "0.03")), "stands behind auth")
-  t.fails(paid(t):on_select(from(nil, "0.03")), "an account is a name")
+  t.fails(paid(t):on_select(from(nil, "0.03")), "takes an account: a name")
 end
 
 function tests.a_request_that_nobody_serves_is_refused_as_such(t)

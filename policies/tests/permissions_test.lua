@@ -52,8 +52,8 @@ function tests.one_name_is_as_good_as_a_list(t)
 end
 
 function tests.roles_that_are_no_names_break_the_policy(t)
-  t.fails(asked(t, {1, 2}, "services:use"), "roles are a list of names")
-  t.fails(asked(t, {name = "user"}, "services:use"), "roles are a list of names")
+  t.fails(asked(t, {1, 2}, "services:use"), "takes roles: one name, or a list")
+  t.fails(asked(t, {name = "user"}, "services:use"), "takes roles: one name, or a list")
 end
 
 function tests.a_route_without_a_permission_is_not_open(t)

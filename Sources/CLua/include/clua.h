@@ -94,6 +94,7 @@ enum {
   CLUA_FLAT_DEEP = -2,         // more than 100 tables inside each other
   CLUA_FLAT_KEY = -3,          // a key that is neither a string nor part of a sequence
   CLUA_FLAT_UNSUPPORTED = -4,  // a function, coroutine, object or handle without a text
+  CLUA_FLAT_LARGE = -5,        // strings of more than 2 MiB together, one that stands twice counted twice
 };
 int clua_argument_flat(lua_State *L, int index, clua_value *out, int capacity);
 
@@ -120,6 +121,7 @@ typedef struct clua_limits {
   size_t string_bytes;  // of one allocation: a string, the array part of a table
   uint32_t slice_ticks;     // a slice that is seen by this many ticks of 2 ms (4 ms on a kernel of 250 Hz) is overdue
   uint32_t exchange_ticks;  // ticks that all slices of one context may take
+  uint32_t exchange_waits;  // how often all calls of one context may wait; no catch goes on behind that
 } clua_limits;
 
 // NULL when there is no memory. `context` goes to every host function.
@@ -136,7 +138,8 @@ void clua_fail_allocation(clua_machine *machine, uint64_t number);
 uint64_t clua_allocations(clua_machine *machine);
 // The same for the next clua_open of this thread.
 void clua_fail_opening(uint64_t number);
-// Collects garbage, outside any request; returns the bytes in use after it.
+// Collects garbage, outside any request: all of it, or what is young. Returns the bytes in use after it. Where a call
+// leaves more than half of the memory in use, everything is collected by itself.
 size_t clua_collect(clua_machine *machine, int full);
 
 // Definitions come before the first script. Return 0, or -1 for no memory.
@@ -191,7 +194,7 @@ typedef struct clua_call {
 // A table that lives through several calls and is not seen by others; -1: no memory. Its CPU time is counted
 // together.
 int clua_context_new(clua_machine *machine);
-// From now on it may take all of its CPU time again.
+// From now on it may take all of its CPU time again, and wait as often.
 void clua_context_refill(clua_machine *machine, int context);
 void clua_context_end(clua_machine *machine, int context);
 // The string at a key, raw; NULL when there is none. Valid until the context changes.

@@ -18,14 +18,15 @@ enum HealthEndpoint {
 
 extension ByteWriter {
   /// The four members of connections that `/health` and `/stats` have. Connections are WebSockets, users and roles
-  /// those of their callers, and what is pending is everything that runs, whatever asked for it.
+  /// those of their callers, and what is pending is everything that runs, whatever asked for it, but the one that is
+  /// told this.
   mutating func append(connectionsOf facts: BuiltinFacts) {
     append("\"totalConnections\":")
     append(decimal: facts.metrics.openSessions)
     append(",\"totalUsers\":")
     append(decimal: UInt64(facts.metrics.users.total))
     append(",\"totalPendingRequests\":")
-    append(decimal: UInt64(max(0, facts.counters.sum(.runningExchanges))))
+    append(decimal: UInt64(max(0, facts.counters.sum(.runningExchanges) - 1)))
     append(",\"connectionsByRole\":{")
     for (index, entry) in facts.metrics.users.byRole.enumerated() {
       // Names of roles need no escapes.

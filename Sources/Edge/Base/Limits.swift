@@ -30,6 +30,10 @@ enum Limits {
   /// What a fetch may send, and what it may bring: in one piece of memory.
   static let fetchBodyBytesMax = 64 << 10
   static let fetchAnswerBytesMax = 256 << 10
+  /// What a script may put in front of that: the path with its query, one field and all of them.
+  static let fetchPathBytes = 8 << 10
+  static let fetchFieldBytes = 4 << 10
+  static let fetchFieldsBytes = 8 << 10
   /// How long an address that did not take a connection is left out while its name has others.
   static let avoidAddressMilliseconds: UInt64 = 10_000
   /// How long the same failure of an endpoint is not logged again.
@@ -77,12 +81,21 @@ enum Limits {
   static let scriptStringBytes = 2 << 20
   static let scriptSliceTicks = 2
   static let scriptExchangeTicks = 5
+  /// How often the policies of an exchange may wait, for services and the ledger; as often again in `on_log`.
+  static let scriptExchangeWaits = 64
+  /// So many calls of scripts lie at least between two collections of an idle worker, and so many more that each has
+  /// paid for no more than this.
+  static let scriptRestCalls = 256
+  static let scriptRestNanoseconds: UInt64 = 10_000
   /// When one script has taken this long of a turn, the policies of others wait for the next.
   static let scriptTurnNanoseconds: UInt64 = 3_000_000
   /// Lines that one call of a script may write into the log.
   static let scriptLogLines = 100
   /// The same for loading a script and for its `init`: off the loops, but a start must not hang.
   static let scriptLoadTicks = 250
+  /// The longest permission that a script asks for, and for how many roles at once.
+  static let permissionBytes = 1 << 10
+  static let askedRolesMax = 256
   /// What a policy may say in an error beyond its code, and in the fields of an answer.
   static let errorDetailBytes = 16 << 10
   static let errorMessageBytes = 1 << 10
@@ -105,6 +118,8 @@ enum Limits {
   static let streamEndMilliseconds: UInt64 = 1_000
   /// The longest id that a client on a WebSocket gives a request.
   static let messageIDBytes = 128
+  /// An address as text, without a port.
+  static let addressTextBytes = 48
   /// What a WebSocket keeps of the facts that policies have set when it was opened.
   static let sessionFactsBytes = 4 << 10
   /// Control frames that a client may send on a WebSocket in a second.

@@ -66,8 +66,9 @@ struct AdminTarget {
     // Under --dev the variables of `.env` count, too, and may name another folder.
     for isDevelopment in [false, true] {
       let options = LoadOptions(environment: Environment.current(), dev: isDevelopment, placeholders: true)
-      guard let snapshot = Loader.load(path: path, options: options).snapshot else { continue }
-      let socket = FilePath.join(snapshot.server.varFolder, AdminSocket.name)
+      // Errors elsewhere are the running Edge's to judge; it may have other variables than this process.
+      guard let folder = Loader.load(path: path, options: options).varFolder else { continue }
+      let socket = FilePath.join(folder, AdminSocket.name)
       if access(socket, F_OK) == 0 { return AdminTarget(place: .socket(socket), doubt: nil, isFromConfig: true) }
       first = first ?? socket
     }
@@ -75,7 +76,7 @@ struct AdminTarget {
     let beside = FilePath.join(ConfigFile.folder(of: path), "var/\(AdminSocket.name)")
     return AdminTarget(
       place: .socket(beside),
-      doubt: "\(TerminalText.shown(path)) cannot be loaded, so var/ beside it was tried; --admin names another place",
+      doubt: "server.var of \(TerminalText.shown(path)) cannot be read here, so var/ beside it was tried",
       isFromConfig: true)
   }
 
@@ -83,8 +84,10 @@ struct AdminTarget {
   func message(_ fault: AdminFault) -> String {
     switch fault.kind {
     case .absent:
-      let question = isFromConfig ? "is it running, with this server.var?" : "is it running?"
-      return "no Edge answers at \(place.text): \(fault.reason); \(question)" + (doubt.map { "\n  \($0)" } ?? "")
+      var text = "no Edge answers at \(place.text): \(fault.reason); is it running?"
+      if let doubt { text += "\n  \(doubt)" }
+      if isFromConfig { text += "\n  if it was started with another server.var, name its socket with --admin PATH" }
+      return text
     case .otherVersion, .refused: return "the Edge at \(place.text): \(fault.reason)"
     default: return "no Edge answers at \(place.text): \(fault.reason)"
     }

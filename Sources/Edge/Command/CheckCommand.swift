@@ -16,7 +16,7 @@ enum CheckCommand {
     ]
   ) { arguments in
     if arguments.has("--print-schema") {
-      Console.print(SchemaPrinter.jsonSchema())
+      Console.write(SchemaPrinter.jsonSchema())
       return ExitCode.success
     }
     if arguments.has("--print-reference") {

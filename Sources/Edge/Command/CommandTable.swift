@@ -2,6 +2,7 @@
 // stand in its own row, so that they can be neither forgotten in the help nor accepted without being named there.
 
 import Glibc
+import Synchronization
 
 /// What a process ends with.
 enum ExitCode {
@@ -210,6 +211,13 @@ enum CommandTable {
 
 /// Text for people: answers on standard output, complaints on standard error.
 enum Console {
+  private static let lostAnswer = Atomic(false)
+
+  /// The code with which a process ends: an answer that was not written has failed.
+  static func exitCode(_ code: Int32) -> Int32 {
+    code == ExitCode.success && lostAnswer.load(ordering: .relaxed) ? ExitCode.failed : code
+  }
+
   static func print(_ text: String) { write(1, text + "\n") }
   static func error(_ text: String) { write(2, text + "\n") }
 
@@ -221,7 +229,15 @@ enum Console {
     var sent = 0
     while sent < bytes.count {
       let count = bytes[sent...].withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
-      if count > 0 { sent += count } else if errno != EINTR { return }
+      if count > 0 {
+        sent += count
+      } else if errno != EINTR {
+        let reason = String(cString: strerror(errno))
+        if descriptor == 1, !lostAnswer.exchange(true, ordering: .relaxed) {
+          error("edge: standard output cannot be written: \(reason)")
+        }
+        return
+      }
     }
   }
 }

@@ -80,7 +80,12 @@ struct ExplainExchange {
     let phases: [PolicyPhase] = [.onRequest] + (route.socket == nil ? [] : [.onMessage])
     let costs: [PolicyPhase] = route.costs ? [.onSelect] : []
     let retries: [PolicyPhase] = if case .models = route.target { [.onRetry] } else { [] }
-    return (phases + costs + retries + [.onLog]).filter { rehearsal.has($0, policy: policy) }
+    let answers: [PolicyPhase] =
+      switch route.target {
+      case .service, .models: route.socket == nil ? PolicyPhase.answers : []
+      case .builtin, .handler: []
+      }
+    return (phases + costs + retries + answers + [.onLog]).filter { rehearsal.has($0, policy: policy) }
       .map(\.rawValue).joined(separator: ", ")
   }
 

@@ -1,5 +1,5 @@
-// `edge reload`: has a running Edge read its configuration again, and says what changed. The files are judged here
-// first, as `edge check` does: what is wrong is told at once, and Edge is not even asked.
+// `edge reload`: has a running Edge read its configuration again, and says what changed, or every error with its place.
+// Edge alone judges the files: its variables, secrets and rights decide, not those of who asks.
 // Called by the command table. Never: changes anything but by asking Edge.
 
 import Glibc
@@ -23,14 +23,6 @@ enum ReloadCommand {
 
   private static func reload(_ arguments: CommandArguments, _ target: AdminTarget, _ milliseconds: Int) -> Int32 {
     let client = AdminClient(target.place)
-    let status = target.attempt("reload") { () throws(AdminFault) in
-      try StatusReading.read(client.ask("GET", "/status", milliseconds: StatusCommand.milliseconds))
-    }
-    guard let status else { return ExitCode.failed }
-    guard isSound(path(arguments, status), dev: status.isDevelopment) else {
-      Console.error("edge reload: nothing was sent; generation \(status.generation) still serves")
-      return ExitCode.failed
-    }
     let report = target.attempt("reload") { () throws(AdminFault) in
       try ReloadReading.read(client.ask("POST", "/reload", milliseconds: milliseconds))
     }
@@ -41,22 +33,6 @@ enum ReloadCommand {
     for line in text.complaints { Console.error(line) }
     for line in text.lines { Console.print(line) }
     return text.isDone ? ExitCode.success : ExitCode.failed
-  }
-
-  /// The path of Edge's configuration, as it was written here if that is the same file.
-  private static func path(_ arguments: CommandArguments, _ status: StatusReading) -> String {
-    let given = arguments.configPath
-    return ConfigFile.canonical(given) == ConfigFile.canonical(status.config) ? given : status.config
-  }
-
-  /// Whether the files can be loaded here; every error is printed.
-  private static func isSound(_ path: String, dev: Bool) -> Bool {
-    // Secrets are Edge's own: this process need not be able to read them.
-    let options = LoadOptions(environment: Environment.current(), dev: dev, placeholders: true)
-    let outcome = Loader.load(path: path, options: options)
-    let errors = (outcome.diagnoses + CheckCommand.checkPolicies(outcome)).filter { $0.severity == .error }
-    for error in errors { Console.error(error.render()) }
-    return errors.isEmpty && outcome.snapshot != nil
   }
 }
 
@@ -94,7 +70,9 @@ struct ReloadText {
       let older = olderRunning == 0 ? "" : words
       lines.append("generation \(report.generation) serves (\(report.milliseconds) ms)\(older)")
       lines += ReloadText.changes(report)
-    case .unchanged: lines.append("nothing has changed; generation \(report.generation) serves")
+    case .unchanged:
+      lines.append("nothing has changed; generation \(report.generation) serves")
+      lines += ReloadText.changes(report)
     case .failed, .refused:
       complaints += report.errors.map { TerminalText.shown($0, keepsLines: true) }
       if report.more > 0 { complaints.append("… \(TerminalText.count(report.more, "more error")) not shown") }

@@ -48,11 +48,27 @@ enum RunCommand {
     return ExitCode.failed
   }
 
+  /// Commands that some of these routes answers, which are those of the listener with this address.
+  private static func examples(_ plan: GenerationPlan, _ routes: [Route], _ address: String) -> [String] {
+    var lines: [String] = []
+    if let path = routes.first(where: { $0.target == .builtin(.health) })?.paths.first {
+      lines.append("curl \(address)\(path.text)")
+    }
+    guard DevelopmentToken.maySign(plan.resolved), let token = DevelopmentToken().signed(plan.snapshot.auth)
+    else { return lines }
+    if routes.contains(where: { $0.paths.contains { $0.text == "/api/whoami" } }) {
+      lines.append("curl -H 'authorization: Bearer \(token)' \(address)/api/whoami")
+    }
+    return lines + modelExamples(plan.snapshot, routes, address, token)
+  }
+
   /// How models are asked: by curl, and by the clients of each dialect that has a route.
-  private static func modelExamples(_ snapshot: Snapshot, _ address: String, _ token: String) -> [String] {
+  private static func modelExamples(
+    _ snapshot: Snapshot, _ routes: [Route], _ address: String, _ token: String
+  ) -> [String] {
     let messages = "[{\"role\": \"user\", \"content\": \"Hello\"}]"
     var lines: [String] = []
-    if let (path, model) = example(.openAIChat, snapshot) {
+    if let (path, model) = example(.openAIChat, snapshot, routes) {
       lines.append(
         "curl \(address)\(path) -H 'authorization: Bearer \(token)' -H 'content-type: application/json' "
           + "-d '{\"model\": \"\(model)\", \"messages\": \(messages)}'")
@@ -63,23 +79,25 @@ enum RunCommand {
           asks: "client.chat.completions.create(model=\"\(model)\", messages=\(messages), stream=True)",
           when: "part.choices"))
     }
-    if let (_, model) = example(.anthropicMessages, snapshot) {
+    if let (_, model) = example(.anthropicMessages, snapshot, routes) {
       lines.append(
         client(
           "anthropic.Anthropic(base_url=\"\(address)\", api_key=\"\(token)\")", prints: "part.delta.text",
           asks: "client.messages.create(model=\"\(model)\", max_tokens=256, messages=\(messages), stream=True)",
           when: "part.type == \"content_block_delta\""))
     }
-    if let (path, model) = example(.platformV1, snapshot) {
+    if let (path, model) = example(.platformV1, snapshot, routes) {
       lines.append(socketClient("ws" + address.dropFirst("http".count) + path, token, model, messages))
     }
-    return lines.map { "         " + $0 }
+    return lines
   }
 
   /// The path of a dialect's route, and a model to ask there: one of a provider that speaks the dialect, if there is.
-  private static func example(_ dialect: DialectName, _ snapshot: Snapshot) -> (path: String, model: String)? {
+  private static func example(
+    _ dialect: DialectName, _ snapshot: Snapshot, _ routes: [Route]
+  ) -> (path: String, model: String)? {
     let path = (dialect == .platformV1 ? "" : "/v1") + "\(Dialect.path(dialect))"
-    let serves = snapshot.routes.contains { route in
+    let serves = routes.contains { route in
       route.target == .models(dialect) && route.paths.contains { $0.text == path }
     }
     let offered = snapshot.models.filter { !$0.providers.isEmpty }
@@ -112,16 +130,20 @@ enum RunCommand {
     let clients = generation.plan.listeners.filter { $0.serves != .admin }
     let addresses = clients.map { "http://\($0.socket.address)" }
     var lines = ["", "Edge \(Version.text) serves \(addresses.joined(separator: ", ")) (development)", ""]
-    if let address = addresses.first {
-      lines.append("  try    curl \(address)/health")
-      if DevelopmentToken.maySign(generation.plan.resolved),
-        let token = DevelopmentToken().signed(generation.plan.snapshot.auth)
-      {
-        lines.append("         curl -H 'authorization: Bearer \(token)' \(address)/api/whoami")
-        lines += modelExamples(generation.plan.snapshot, address, token)
-      }
+    let (snapshot, listeners) = (generation.plan.snapshot, generation.plan.listeners)
+    // The one that routes are on which name none; where there is no such, routes name the first.
+    let places = listeners.indices.filter { listeners[$0].serves != .admin }
+    if let place = places.first(where: { !snapshot.listeners[$0].isOnlyNamed }) ?? places.first {
+      let routes = snapshot.routes.filter { $0.hosts.isEmpty && $0.listeners.contains(place) }
+      let commands = examples(generation.plan, routes, "http://\(listeners[place].socket.address)")
+      for (index, command) in commands.enumerated() { lines.append((index == 0 ? "  try    " : "         ") + command) }
     }
-    lines.append("  routes \(generation.plan.snapshot.routes.map(\.name).joined(separator: ", "))")
+    if !DevelopmentToken.maySign(generation.plan.resolved) {
+      lines.append(
+        "  token  a secret is configured (JWT_SECRET, or auth.secret), so whoever has it signs the tokens; unset")
+      lines.append("         it for development, and Edge makes one of its own and shows more commands here")
+    }
+    lines.append("  routes \(snapshot.routes.map(\.name).joined(separator: ", "))")
     lines.append("  stop   Ctrl-C")
     return lines.joined(separator: "\n") + "\n"
   }

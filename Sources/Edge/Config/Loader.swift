@@ -52,6 +52,8 @@ struct LoadOutcome: Sendable {
   let snapshot: Snapshot?
   /// The tree with every default in place, for `check --full`; nil when there is an error.
   let resolved: SectionFields?
+  /// The folder of state; known in spite of errors elsewhere, and nil when the files cannot be read so far.
+  let varFolder: String?
   /// Sorted by file and place.
   let diagnoses: [Diagnosis]
   /// Errors that were found beyond those.
@@ -84,6 +86,7 @@ struct Loader {
   private var readPaths: Set<String> = []
   private var trust: TrustReader
   private var scripts: ScriptReader
+  private var varFolder: String?
   /// False when a file could not be parsed: references into it would look broken.
   private var isComplete = true
 
@@ -110,6 +113,7 @@ struct Loader {
     if isComplete {
       root.fill(&references, into: &diagnoses)
       addStandardRoles(to: &root)
+      varFolder = stateFolder(of: root)
       if options.dev, case .section(var credits) = root[RootSection.credits]?.value {
         CreditsSection.develop(&credits)
         root.settings[RootSection.credits.key]?.value = .section(credits)
@@ -135,7 +139,7 @@ struct Loader {
 
   private func outcome(_ snapshot: Snapshot?, _ resolved: SectionFields?) -> LoadOutcome {
     LoadOutcome(
-      snapshot: snapshot, resolved: resolved, diagnoses: diagnoses.sorted(mainPath: mainPath),
+      snapshot: snapshot, resolved: resolved, varFolder: varFolder, diagnoses: diagnoses.sorted(mainPath: mainPath),
       errorsDropped: diagnoses.errorsDropped, files: files)
   }
 
@@ -247,6 +251,13 @@ struct Loader {
     }
   }
 
+  private func stateFolder(of root: SectionFields) -> String? {
+    guard case .section(let server) = root[RootSection.server]?.value, let setting = server[ServerSection.varFolder],
+      !setting.isPlaceholder, case .text(let text) = setting.value
+    else { return nil }
+    return FilePath.join(folder, text)
+  }
+
   /// Roles that are there without being written.
   private func addStandardRoles(to root: inout SectionFields) {
     guard case .named(let entries) = root[RootSection.roles]?.value else { return }
@@ -267,14 +278,14 @@ struct Loader {
     }
     for (index, member) in members.enumerated() {
       guard case .development(let place) = member.origin else { continue }
-      guard let secret = missingSecret(of: root, place) else { return }
+      guard let secret = missingSecret(place) else { return }
       members[index].value = .secret(secret)
     }
     auth.settings[row.key] = Setting(value: .list(members), origin: auth[row]?.origin ?? .development(nil))
     root.settings[RootSection.auth.key]?.value = .section(auth)
   }
 
-  private mutating func missingSecret(of root: SectionFields, _ place: SourcePlace?) -> SecretText? {
+  private mutating func missingSecret(_ place: SourcePlace?) -> SecretText? {
     if options.placeholders { return try? DevSecret.random() }
     let name = AuthSection.variable
     guard options.dev else {
@@ -285,10 +296,7 @@ struct Loader {
           hint: "set \(name) to at least \(SecretText.bytesMin) random bytes, or use --dev"))
       return nil
     }
-    guard !diagnoses.hasErrors, case .section(let server) = root[RootSection.server]?.value,
-      case .text(let text) = server[ServerSection.varFolder]?.value
-    else { return nil }
-    let state = FilePath.join(folder, text)
+    guard !diagnoses.hasErrors, let state = varFolder else { return nil }
     do throws(FileFault) {
       var secret = try DevSecret.read(in: state)
       if secret == nil, options.mayWrite { secret = try DevSecret.make(in: state) }

@@ -54,6 +54,10 @@ enum SchemaPrinter {
     ]
     let needed = section.rows.filter(SchemaSection.isNeeded)
     if required, !needed.isEmpty { pairs.append(("required", .array(needed.map { .string($0.key) }))) }
+    if !section.targets.isEmpty {
+      let choices = section.targets.map { JSONText.object([("required", .array([.string($0.key)]))]) }
+      pairs.append(("oneOf", .array(choices)))
+    }
     pairs.append(("properties", .object(section.rows.map { ($0.key, property($0)) })))
     return .object(pairs)
   }
@@ -114,6 +118,11 @@ enum SchemaPrinter {
     .object([("type", .string("string")), ("pattern", .string(pattern))])
   }
 
+  /// Patterns of an IPv6 address in brackets and of a DNS name.
+  private static let ipv6 = "\\[[0-9A-Fa-f.:]+\\]"
+  private static let name = "\(label)(\\.\(label))*"
+  private static let label = "[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?"
+
   private static func quantity(_ unit: QuantityUnit, zero: Bool) -> [(key: String, value: JSONText)] {
     let suffixes = unit.steps.map(\.suffix).joined(separator: "|")
     let text = matching("^(0|[1-9][0-9]*(\(suffixes)))$")
@@ -122,8 +131,12 @@ enum SchemaPrinter {
 
   private static func type(_ type: ValueType) -> [(key: String, value: JSONText)] {
     switch type {
-    case .text, .path, .secret, .glob, .bind, .addressBlock, .host, .hostName, .modelName:
+    case .text, .path, .secret, .glob, .modelName:
       return [("type", .string("string")), ("minLength", .integer(1))]
+    case .bind: return either([matching("^(\\*|[0-9]+(\\.[0-9]+){3}|\(ipv6)):[0-9]+$")])
+    case .addressBlock: return either([matching("^[0-9A-Fa-f.:]+(/[0-9]+)?$")])
+    case .host: return either([matching("^((\\*\\.)?\(name)|\(ipv6))$")])
+    case .hostName: return either([matching("^\(name)$")])
     case .boolean: return either([.object([("type", .string("boolean"))])])
     case .integer(let bounds): return either([integer(bounds)])
     case .integerOr(let word, let bounds): return either([.object([("const", .string(word))]), integer(bounds)])

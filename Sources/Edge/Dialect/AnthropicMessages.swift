@@ -80,7 +80,9 @@ enum AnthropicMessages {
     case .messageDelta: readMessageDelta(document, &event)
     case .messageStop: event.kind = .end
     case .ping: event.isOpening = true
-    case .error: event.kind = .error
+    case .error:
+      event.kind = .error
+      event.errorCode = errorCode(document)
     case .other: break
     }
     return event
@@ -95,7 +97,9 @@ enum AnthropicMessages {
       for block in document.elements(of: content) { event.contentBytes += blockBytes(document, block) }
     }
     if case .found(let usage) = document.value(of: "usage", in: message) {
-      event.usage = readUsage(document, usage)
+      readUsage(document, usage, into: &event)
+      // Of the output that is the beginning.
+      if event.usageReach == .output { event.usage = Usage() }
       event.usageReach = .input
     }
   }
@@ -105,13 +109,9 @@ enum AnthropicMessages {
     if case .found(let delta) = document.value(of: "delta", in: 0),
       case .found(let reason) = document.value(of: "stop_reason", in: delta), document.kind(reason) == .string
     {
-      event.finishes = true
+      event.choicesFinished = 1
     }
-    if case .found(let usage) = document.value(of: "usage", in: 0) {
-      event.usage = readUsage(document, usage)
-      if case .number = document.tokens("input_tokens", in: usage) { return }
-      event.usageReach = .output
-    }
+    if case .found(let usage) = document.value(of: "usage", in: 0) { readUsage(document, usage, into: &event) }
   }
 
   private static func isText(_ document: JSONDocument, _ block: Int) -> Bool {
@@ -128,15 +128,18 @@ enum AnthropicMessages {
     if let unread = document.readAnswer(body, count) { return unread }
     var event = ModelEvent()
     event.kind = .error
-    if EventType.of(document) == .error { return event }
+    if EventType.of(document) == .error {
+      event.errorCode = errorCode(document)
+      return event
+    }
     if case .found(let usage) = document.value(of: "usage", in: 0), document.kind(usage) == .map {
-      event.usage = readUsage(document, usage)
+      readUsage(document, usage, into: &event)
     }
     guard case .found(let content) = document.value(of: "content", in: 0), document.kind(content) == .list else {
       return event
     }
     event.kind = .part
-    event.finishes = true
+    event.choicesFinished = 1
     for block in document.elements(of: content) { event.contentBytes += blockBytes(document, block) }
     return event
   }
@@ -188,17 +191,22 @@ enum AnthropicMessages {
 
   /// The tokens of a `usage` map. What was read from the cache and written to it stands beside the input there, so all
   /// three are what went in. Nothing is reported when none is there, or one of them makes no sense.
-  private static func readUsage(_ document: JSONDocument, _ map: Int) -> Usage {
+  private static func readUsage(_ document: JSONDocument, _ map: Int, into event: inout ModelEvent) {
     let input = document.tokens("input_tokens", in: map)
     let output = document.tokens("output_tokens", in: map)
-    if case .absent = input, case .absent = output { return Usage() }
+    switch (input, output) {
+    case (.absent, .absent): return
+    case (.absent, _): event.usageReach = .output
+    case (_, .absent): event.usageReach = .input
+    default: event.usageReach = .whole
+    }
     guard let plain = input.added, let out = output.added,
       let cached = document.tokens("cache_read_input_tokens", in: map).added,
       let written = document.tokens("cache_creation_input_tokens", in: map).added
-    else { return Usage() }
+    else { return }
     let (partly, overflow) = plain.addingReportingOverflow(cached)
     let (whole, overflows) = partly.addingReportingOverflow(written)
-    if overflow || overflows { return Usage() }
+    if overflow || overflows { return }
     var usage = Usage()
     usage.source = .reported
     usage.inputTokens = whole
@@ -210,7 +218,7 @@ enum AnthropicMessages {
     {
       usage.reasoningTokens = min(thinking, out)
     }
-    return usage
+    event.usage = usage
   }
 
   // MARK: errors

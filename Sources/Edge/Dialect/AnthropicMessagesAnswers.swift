@@ -51,11 +51,13 @@ extension AnthropicMessages {
   private static func addDelta(_ delta: Int, _ document: JSONDocument, to parts: ModelParts) {
     guard case .found(let type) = document.value(of: "type", in: delta) else { return }
     if document.isString(type, "text_delta") {
-      add(.text, document.modelString(of: "text", in: delta), to: parts)
+      add(.text, document.saidString(of: "text", in: delta), to: parts)
     } else if document.isString(type, "thinking_delta") {
       add(.reasoning, document.modelString(of: "thinking", in: delta), to: parts)
     } else if document.isString(type, "input_json_delta") {
-      let text = document.modelString(of: "partial_json", in: delta)
+      guard let text = document.saidString(of: "partial_json", in: delta) else {
+        return parts.add(ModelPart(.unsayable))
+      }
       if text.isEmpty { return }
       var part = ModelPart(.arguments, text: text)
       part.index = index(document)
@@ -64,7 +66,8 @@ extension AnthropicMessages {
   }
 
   /// A text that says nothing is no part.
-  private static func add(_ kind: ModelPart.Kind, _ text: ModelText, to parts: ModelParts) {
+  private static func add(_ kind: ModelPart.Kind, _ text: ModelText?, to parts: ModelParts) {
+    guard let text else { return parts.add(ModelPart(.unsayable)) }
     if !text.isEmpty { parts.add(ModelPart(kind, text: text)) }
   }
 
@@ -72,7 +75,7 @@ extension AnthropicMessages {
   private static func addBlock(_ block: Int, _ index: Int32, _ document: JSONDocument, to parts: ModelParts) {
     guard case .found(let type) = document.value(of: "type", in: block) else { return }
     if document.isString(type, "text") {
-      add(.text, document.modelString(of: "text", in: block), to: parts)
+      add(.text, document.saidString(of: "text", in: block), to: parts)
     } else if document.isString(type, "thinking") {
       add(.reasoning, document.modelString(of: "thinking", in: block), to: parts)
     } else if document.isString(type, "tool_use") {
@@ -80,11 +83,13 @@ extension AnthropicMessages {
       part.index = index
       part.id = document.modelString(of: "id", in: block)
       part.name = document.modelString(of: "name", in: block)
-      // In a stream it is empty, and what it holds follows in pieces.
-      if case .found(let input) = document.value(of: "input", in: block), document.kind(input) == .map,
-        document[input].members > 0
-      {
-        part.text = document.modelText(input)
+      if case .found(let input) = document.value(of: "input", in: block), document.kind(input) == .map {
+        // In a stream it is empty, and what it holds follows in pieces.
+        if document[input].members > 0 { part.text = document.modelText(input) }
+      } else if let input = document.saidString(of: "input", in: block) {
+        part.text = input
+      } else {
+        return parts.add(ModelPart(.unsayable))
       }
       parts.add(part)
     }
@@ -120,11 +125,18 @@ extension AnthropicMessages {
     parts.add(part)
   }
 
+  /// Which error the event or answer is that the document has read.
+  static func errorCode(_ document: JSONDocument) -> ErrorCode {
+    guard case .found(let error) = document.value(of: "error", in: 0) else { return .providerError }
+    return code(document.modelString(of: "type", in: error))
+  }
+
   private static func code(_ type: ModelText) -> ErrorCode {
     if type.says("overloaded_error") { return .serviceUnavailable }
     if type.says("rate_limit_error") { return .rateLimitExceeded }
     if type.says("invalid_request_error") { return .invalidRequest }
     if type.says("request_too_large") { return .messageTooLarge }
+    if type.says("not_found_error") { return .modelNotFound }
     if type.says("timeout_error") { return .timeout }
     return .providerError
   }
@@ -151,7 +163,7 @@ extension AnthropicMessages {
     }
   }
 
-  /// Writes a whole answer. False when a call's arguments are no object.
+  /// Writes a whole answer. False when a call's arguments are no object, or something in it cannot be said.
   static func writeAnswer(
     _ parts: ModelParts, _ identity: AnswerIdentity, _ usage: Usage, _ document: JSONDocument,
     to writer: inout ByteWriter
@@ -175,6 +187,7 @@ extension AnthropicMessages {
         writer.append(byte: 0x7d)
         calls &+= 1
       case .finish: reason = part.reason
+      case .unsayable: return false
       default: break
       }
     }

@@ -25,23 +25,18 @@ extension AnthropicMessages {
     case .start: start(identity, usage, &writing, to: &writer)
     case .text, .refusal:
       if part.text.isEmpty { return true }
-      // Nothing can follow the end of a message.
-      if writing.toldFinish { return false }
       start(identity, usage, &writing, to: &writer)
       if part.kind == .refusal { writing.reason = .contentFilter }
       appendTextDelta(part.text, &writing, to: &writer)
     case .toolCall:
-      if writing.toldFinish { return false }
       start(identity, usage, &writing, to: &writer)
       return write(call: part, identity, &writing, to: &writer)
     case .arguments:
       if part.text.isEmpty { return true }
-      return !writing.toldFinish && write(arguments: part, &writing, to: &writer)
+      return write(arguments: part, &writing, to: &writer)
     case .finish:
       if writing.earlyCount > 0 { return false }
       if writing.reason != .contentFilter { writing.reason = part.reason }
-    case .usage:
-      if writing.reason != nil { finish(identity, usage, &writing, to: &writer) }
     case .end:
       finish(identity, usage, &writing, to: &writer)
       writer.append("event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n")
@@ -51,7 +46,10 @@ extension AnthropicMessages {
       writing.toldEnd = true
     case .ping:
       if writing.hasStarted { writer.append("event: ping\ndata: {\"type\":\"ping\"}\n\n") }
-    case .reasoning, .instruction, .user, .assistant, .image, .file, .toolResult, .toolResultEnd, .tool: break
+    case .reasoning: if !part.text.isEmpty { sign(identity, usage, &writing, to: &writer) }
+    case .unsayable: return false
+    // What is told last counts, so it is said at the end.
+    case .usage, .instruction, .user, .assistant, .image, .file, .toolResult, .toolResultEnd, .tool: break
     }
     return true
   }
@@ -74,11 +72,24 @@ extension AnthropicMessages {
     writer.append("}}\n\n")
   }
 
-  /// Why the model stopped and what was used, once.
+  /// What a model of another dialect thinks has no signature and cannot be told, but it may take minutes: pings show
+  /// that it lives.
+  private static func sign(
+    _ identity: AnswerIdentity, _ usage: Usage, _ writing: inout StreamWriting, to writer: inout ByteWriter
+  ) {
+    start(identity, usage, &writing, to: &writer)
+    guard writing.now &- writing.signed >= signMilliseconds else { return }
+    writing.signed = writing.now
+    writer.append("event: ping\ndata: {\"type\":\"ping\"}\n\n")
+  }
+
+  /// At the least between two signs of a model that thinks.
+  private static let signMilliseconds: UInt64 = 5_000
+
+  /// Why the model stopped and what was used.
   private static func finish(
     _ identity: AnswerIdentity, _ usage: Usage, _ writing: inout StreamWriting, to writer: inout ByteWriter
   ) {
-    if writing.toldFinish { return }
     start(identity, usage, &writing, to: &writer)
     close(&writing, to: &writer)
     writer.append("event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":")
@@ -86,8 +97,6 @@ extension AnthropicMessages {
     writer.append(",\"stop_sequence\":null},\"usage\":")
     appendUsage(usage, to: &writer)
     writer.append("}\n\n")
-    writing.toldFinish = true
-    writing.toldUsage = true
   }
 
   private static func append(error part: ModelPart, to writer: inout ByteWriter) {
@@ -154,20 +163,17 @@ extension AnthropicMessages {
 
   // MARK: calls
 
-  /// A call, or more of one: there are providers that repeat a call's name with each piece, and some that say the name
-  /// later than the first piece.
+  /// A call, or more of one: there are providers that say the name later than the first piece.
   private static func write(
     call part: ModelPart, _ identity: AnswerIdentity, _ writing: inout StreamWriting, to writer: inout ByteWriter
   ) -> Bool {
-    if writing.calls > 0, part.index == writing.call || part.name.isEmpty {
-      return part.text.isEmpty || write(arguments: part, &writing, to: &writer)
-    }
-    if part.name.isEmpty { return part.text.isEmpty || writing.keep(early: part.text) }
+    let piece = part.name.isEmpty ? .continues : writing.piece(of: part)
+    if piece == .unsayable { return false }
+    if piece == .continues { return part.text.isEmpty || write(arguments: part, &writing, to: &writer) }
     open(.toolCall, &writing, to: &writer)
     appendCall(part, identity, writing.calls, to: &writer)
     writer.append("{}}}\n\n")
-    writing.calls &+= 1
-    writing.call = part.index
+    writing.begin(call: part)
     appendEarly(&writing, to: &writer)
     appendArguments(part.text, writing, to: &writer)
     return true
@@ -178,6 +184,7 @@ extension AnthropicMessages {
   ) -> Bool {
     if writing.calls > 0, part.index == writing.call {
       guard writing.block == .toolCall else { return false }
+      writing.hasArguments = true
       appendArguments(part.text, writing, to: &writer)
       return true
     }

@@ -31,7 +31,7 @@ extension AnthropicMessages {
   /// Operators' instructions stand before the conversation, wherever they stood in it.
   private static func appendInstructions(_ parts: ModelParts, to writer: inout ByteWriter) {
     var isFirst = true
-    for part in parts.parts where part.kind == .instruction && !part.text.isEmpty {
+    for part in parts.parts where part.kind == .instruction && !part.text.isBlank {
       if isFirst { writer.append(",\"system\":[") }
       writer.separate(&isFirst)
       appendText(part.text, to: &writer)
@@ -72,10 +72,10 @@ extension AnthropicMessages {
     return turn
   }
 
-  /// Whether a part of a turn is something that is written.
+  /// Whether a part of a turn is something that is written. Anthropic takes no text of white space alone.
   private static func says(_ part: ModelPart) -> Bool {
     switch part.kind {
-    case .text, .refusal: !part.text.isEmpty
+    case .text, .refusal: !part.text.isBlank
     case .image, .file, .toolResult, .toolCall: true
     default: false
     }

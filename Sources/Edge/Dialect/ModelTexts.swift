@@ -15,6 +15,17 @@ extension JSONDocument {
       form: kind(index) == .string ? .string : .value, bytes: StaticBytes(start: start, count: bytes.count))
   }
 
+  /// What the string of a key says, none when it is missing or null; nil: it says something else than a string.
+  func saidString(of key: StaticString, in map: Int) -> ModelText? {
+    switch value(of: key, in: map) {
+    case .missing: return ModelText.none
+    case .duplicate: return nil
+    case .found(let value):
+      if kind(value) == .null { return ModelText.none }
+      return kind(value) == .string ? modelText(value) : nil
+    }
+  }
+
   /// The string of a key; none when the key is missing, twice there, or no string.
   func modelString(of key: StaticString, in map: Int) -> ModelText {
     guard case .found(let value) = value(of: key, in: map), kind(value) == .string else { return .none }
@@ -31,6 +42,9 @@ extension ModelText {
 
   /// It is not there, or a string that says nothing.
   var isEmpty: Bool { bytes.count == 0 }
+
+  /// It is not there, or a string of nothing but white space.
+  var isBlank: Bool { isEmpty || form == .string && JSONStringBytes(content: content).allSatisfy { $0 <= 0x20 } }
 
   /// What stands there, escapes and all.
   var content: UnsafeBufferPointer<UInt8> { UnsafeBufferPointer(start: bytes.start, count: bytes.count) }

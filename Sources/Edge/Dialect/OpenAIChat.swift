@@ -57,10 +57,11 @@ enum OpenAIChat {
     }
     if isError(document) {
       event.kind = .error
+      event.errorCode = error(document).code
       return event
     }
     if case .found(let usage) = document.value(of: "usage", in: 0), document.kind(usage) == .map {
-      event.usage = readUsage(document, usage)
+      readUsage(document, usage, into: &event)
       event.kind = .usageOnly
     }
     guard case .found(let choices) = document.value(of: "choices", in: 0) else {
@@ -74,8 +75,10 @@ enum OpenAIChat {
       if case .found(let delta) = document.value(of: "delta", in: choice) {
         event.contentBytes += contentBytes(document, delta)
       }
-      if case .found(let reason) = document.value(of: "finish_reason", in: choice), document.kind(reason) == .string {
-        event.finishes = true
+      if case .found(let reason) = document.value(of: "finish_reason", in: choice), document.kind(reason) == .string,
+        !document.isString(reason, "")
+      {
+        event.choicesFinished += 1
       }
     }
     if document.kind(choices) != .list { event.kind = .part }
@@ -89,15 +92,18 @@ enum OpenAIChat {
     if let unread = document.readAnswer(body, count) { return unread }
     var event = ModelEvent()
     event.kind = .error
-    if isError(document) { return event }
+    if isError(document) {
+      event.errorCode = error(document).code
+      return event
+    }
     if case .found(let usage) = document.value(of: "usage", in: 0), document.kind(usage) == .map {
-      event.usage = readUsage(document, usage)
+      readUsage(document, usage, into: &event)
     }
     guard case .found(let choices) = document.value(of: "choices", in: 0), document.kind(choices) == .list else {
       return event
     }
     event.kind = .part
-    event.finishes = true
+    event.choicesFinished = 1
     for choice in document.elements(of: choices) {
       if case .found(let message) = document.value(of: "message", in: choice) {
         event.contentBytes += contentBytes(document, message)
@@ -108,7 +114,10 @@ enum OpenAIChat {
 
   /// Whether a choice of a stream says no more than who speaks: then the answer has not really begun.
   private static func saysNothing(_ document: JSONDocument, _ choice: Int) -> Bool {
-    if case .found(let reason) = document.value(of: "finish_reason", in: choice), document.kind(reason) != .null {
+    // There are servers that say an empty reason for as long as there is none.
+    if case .found(let reason) = document.value(of: "finish_reason", in: choice), document.kind(reason) != .null,
+      !document.isString(reason, "")
+    {
       return false
     }
     guard case .found(let delta) = document.value(of: "delta", in: choice), document.kind(delta) == .map else {
@@ -136,6 +145,7 @@ enum OpenAIChat {
           bytes += document.textBytes(value)
         }
       case .list:
+        if document.isString(key, "content") { bytes += piecesBytes(document, value) }
         guard document.isString(key, "tool_calls") else { continue }
         for call in document.elements(of: value) {
           for (key, value) in document.pairs(of: call)
@@ -151,10 +161,27 @@ enum OpenAIChat {
     return bytes
   }
 
+  /// Of a content that is a list: its texts, and what was thought, which is such a list itself.
+  private static func piecesBytes(_ document: JSONDocument, _ list: Int) -> Int64 {
+    var bytes: Int64 = 0
+    for piece in document.elements(of: list) {
+      for (key, value) in document.pairs(of: piece) {
+        if document.isString(key, "thinking") {
+          bytes += piecesBytes(document, value)
+        } else if document.kind(value) == .string, document.isString(key, "text") || document.isString(key, "refusal") {
+          bytes += document.textBytes(value)
+        }
+      }
+    }
+    return bytes
+  }
+
   /// Of a call's name and arguments, or of the input of a custom tool.
   private static func callBytes(_ document: JSONDocument, _ call: Int) -> Int64 {
     var bytes: Int64 = 0
-    for (key, value) in document.pairs(of: call) where document.kind(value) == .string {
+    for (key, value) in document.pairs(of: call) {
+      if document.kind(value) == .map, document.isString(key, "arguments") { bytes += Int64(document[value].count) }
+      guard document.kind(value) == .string else { continue }
       if document.isString(key, "name") || document.isString(key, "arguments") || document.isString(key, "input") {
         bytes += document.textBytes(value)
       }
@@ -165,13 +192,13 @@ enum OpenAIChat {
   // MARK: usage
 
   /// The tokens of a `usage` map. Nothing is reported when neither whole is there, or one of them makes no sense.
-  private static func readUsage(_ document: JSONDocument, _ map: Int) -> Usage {
+  private static func readUsage(_ document: JSONDocument, _ map: Int, into event: inout ModelEvent) {
     var usage = Usage()
     switch (document.tokens("prompt_tokens", in: map), document.tokens("completion_tokens", in: map)) {
     case (.number(let input), .number(let output)): (usage.inputTokens, usage.outputTokens) = (input, output)
-    case (.number(let input), .absent): usage.inputTokens = input
-    case (.absent, .number(let output)): usage.outputTokens = output
-    default: return usage
+    case (.number(let input), .absent): (usage.inputTokens, event.usageReach) = (input, .input)
+    case (.absent, .number(let output)): (usage.outputTokens, event.usageReach) = (output, .output)
+    default: return
     }
     usage.source = .reported
     if case .found(let details) = document.value(of: "prompt_tokens_details", in: map) {
@@ -182,7 +209,7 @@ enum OpenAIChat {
     if case .found(let details) = document.value(of: "completion_tokens_details", in: map) {
       usage.reasoningTokens = part(document, "reasoning_tokens", details, of: usage.outputTokens)
     }
-    return usage
+    event.usage = usage
   }
 
   private static func part(_ document: JSONDocument, _ key: StaticString, _ map: Int, of whole: Int64) -> Int64 {

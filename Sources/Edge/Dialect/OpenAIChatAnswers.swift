@@ -70,21 +70,64 @@ extension OpenAIChat {
     var reasoning = document.modelString(of: "reasoning_content", in: message)
     if reasoning.isEmpty { reasoning = document.modelString(of: "reasoning", in: message) }
     if !reasoning.isEmpty { parts.add(ModelPart(.reasoning, text: reasoning)) }
-    let content = document.modelString(of: "content", in: message)
-    if !content.isEmpty { parts.add(ModelPart(.text, text: content)) }
+    switch document.value(of: "content", in: message) {
+    case .missing: break
+    case .duplicate: parts.add(ModelPart(.unsayable))
+    case .found(let content): readContent(document, content, into: parts)
+    }
     let refusal = document.modelString(of: "refusal", in: message)
     if !refusal.isEmpty { parts.add(ModelPart(.refusal, text: refusal)) }
   }
 
+  /// A text, or a list of pieces, as some servers write it.
+  private static func readContent(_ document: JSONDocument, _ content: Int, into parts: ModelParts) {
+    switch document.kind(content) {
+    case .null: break
+    case .string: add(.text, document.modelText(content), to: parts)
+    case .list: for piece in document.elements(of: content) { readPiece(document, piece, into: parts) }
+    default: parts.add(ModelPart(.unsayable))
+    }
+  }
+
+  private static func readPiece(_ document: JSONDocument, _ piece: Int, into parts: ModelParts) {
+    let type = document.modelString(of: "type", in: piece)
+    if type.says("text") {
+      add(.text, document.saidString(of: "text", in: piece), to: parts)
+    } else if type.says("refusal") {
+      add(.refusal, document.saidString(of: "refusal", in: piece), to: parts)
+    } else if type.says("thinking"), case .found(let thoughts) = document.value(of: "thinking", in: piece) {
+      for thought in document.elements(of: thoughts) {
+        add(.reasoning, document.modelString(of: "text", in: thought), to: parts)
+      }
+    } else if !type.says("reference") {
+      parts.add(ModelPart(.unsayable))
+    }
+  }
+
+  /// A text that says nothing is no part.
+  private static func add(_ kind: ModelPart.Kind, _ text: ModelText?, to parts: ModelParts) {
+    guard let text else { return parts.add(ModelPart(.unsayable)) }
+    if !text.isEmpty { parts.add(ModelPart(kind, text: text)) }
+  }
+
   /// Calls of functions. In a stream the first piece of a call has its name; what has none belongs to one before.
   private static func readCalls(_ document: JSONDocument, _ calls: Int, ofStream: Bool, into parts: ModelParts) {
+    if document.kind(calls) != .list, document.kind(calls) != .null { parts.add(ModelPart(.unsayable)) }
     var place: Int32 = 0
     for call in document.elements(of: calls) {
       defer { place &+= 1 }
-      guard case .found(let function) = document.value(of: "function", in: call) else { continue }
-      let name = document.modelString(of: "name", in: function)
-      var part = ModelPart(
-        name.isEmpty && ofStream ? .arguments : .toolCall, text: document.modelString(of: "arguments", in: function))
+      guard case .found(let function) = document.value(of: "function", in: call) else {
+        // A call of another kind; a piece of a stream may say nothing yet.
+        if !ofStream || document.value(of: "custom", in: call) != .missing { parts.add(ModelPart(.unsayable)) }
+        continue
+      }
+      guard let name = document.saidString(of: "name", in: function), ofStream || !name.isEmpty,
+        let text = arguments(document, function)
+      else {
+        parts.add(ModelPart(.unsayable))
+        continue
+      }
+      var part = ModelPart(name.isEmpty ? .arguments : .toolCall, text: text)
       part.id = document.modelString(of: "id", in: call)
       part.name = name
       part.index = place
@@ -96,9 +139,17 @@ extension OpenAIChat {
     }
   }
 
+  /// A string that holds an object; some servers give the object itself. nil: it is something else.
+  private static func arguments(_ document: JSONDocument, _ function: Int) -> ModelText? {
+    if case .found(let arguments) = document.value(of: "arguments", in: function), document.kind(arguments) == .map {
+      return document.modelText(arguments)
+    }
+    return document.saidString(of: "arguments", in: function)
+  }
+
   private static func readFinish(_ document: JSONDocument, _ choice: Int, into parts: ModelParts) {
     let reason = document.modelString(of: "finish_reason", in: choice)
-    if reason.isNone { return }
+    if reason.isEmpty { return }
     var part = ModelPart(.finish)
     if reason.says("length") {
       part.reason = .length
@@ -119,7 +170,7 @@ extension OpenAIChat {
   }
 
   /// `{"error":{"message"}}`, alone or as the first of a list; `{"error":"text"}` and `{"message"}` of other servers.
-  private static func error(_ document: JSONDocument) -> ModelPart {
+  static func error(_ document: JSONDocument) -> ModelPart {
     var part = ModelPart(.error)
     let root = document.elements(of: 0).first { _ in true } ?? 0
     guard case .found(let error) = document.value(of: "error", in: root), document.kind(error) != .null else {
@@ -132,13 +183,25 @@ extension OpenAIChat {
     }
     let code = document.modelString(of: "code", in: error)
     let type = document.modelString(of: "type", in: error)
-    if code.says("rate_limit_exceeded") || type.says("rate_limit_exceeded") { part.code = .rateLimitExceeded }
     // What the provider says about Edge's own account is not the client's business.
-    if !accountWords.contains(where: { code.says($0) || type.says($0) }) {
-      part.text = document.modelString(of: "message", in: error)
+    if accountWords.contains(where: { code.says($0) || type.says($0) }) { return part }
+    part.text = document.modelString(of: "message", in: error)
+    if let found = codes.first(where: { code.says($0.word) || type.says($0.word) }) {
+      part.code = found.code
+    } else if case .found(let value) = document.value(of: "code", in: error), let status = document.integer(value) {
+      // Other servers say in the place of the word what the status would have been.
+      part.code = ProviderStatus.code(of: UInt16(clamping: status))
+      if (401...403).contains(status) { part.text = .none }
     }
     return part
   }
+
+  /// What the words of an error mean, the narrow ones first.
+  private static let codes: [(word: StaticString, code: ErrorCode)] = [
+    ("rate_limit_exceeded", .rateLimitExceeded), ("rate_limit_error", .rateLimitExceeded),
+    ("model_not_found", .modelNotFound), ("not_found_error", .modelNotFound),
+    ("invalid_request_error", .invalidRequest),
+  ]
 
   private static let accountWords: [StaticString] = [
     "invalid_api_key", "authentication_error", "permission_error", "insufficient_quota", "billing_hard_limit_reached",
@@ -153,7 +216,7 @@ extension OpenAIChat {
     to writer: inout ByteWriter
   ) -> Bool {
     let said = parts.parts
-    if said.contains(where: { $0.kind == .error }) { return false }
+    if said.contains(where: { $0.kind == .error || $0.kind == .unsayable }) { return false }
     let hasCalls = said.contains { $0.kind == .toolCall }
     append("chat.completion", identity, to: &writer)
     writer.append("\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":")

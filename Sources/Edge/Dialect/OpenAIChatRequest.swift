@@ -154,6 +154,13 @@ extension OpenAIChat {
       throw DialectFault(param: "messages", message: "Send a list with at least one message.")
     }
     for message in document.elements(of: value) {
+      switch document.value(of: "audio", in: message) {
+      case .missing: break
+      case .found(let audio) where document.kind(audio) == .null: break
+      default:
+        // What the model has spoken before goes in again.
+        throw DialectFault(param: "messages", message: "Audio has no price here; send text or pictures.")
+      }
       switch document.value(of: "content", in: message) {
       case .missing: break
       case .duplicate: throw DialectFault(param: "messages", message: "A message has its content twice.")
@@ -175,7 +182,7 @@ extension OpenAIChat {
       }
       if document.isString(type, "image_url") {
         request.images += 1
-        request.pictureBytes += pictureBytes(document, part)
+        request.pictureBytes += try pictureBytes(document, part)
       } else if document.isString(type, "file") {
         try readFile(document, part)
       } else if !document.isString(type, "text"), !document.isString(type, "refusal") {
@@ -194,10 +201,10 @@ extension OpenAIChat {
   }
 
   /// The length of a picture that stands in the body itself.
-  private static func pictureBytes(_ document: JSONDocument, _ part: Int) -> Int64 {
-    guard case .found(var place) = document.value(of: "image_url", in: part) else { return 0 }
+  private static func pictureBytes(_ document: JSONDocument, _ part: Int) throws(DialectFault) -> Int64 {
+    guard var place = try given(document, "image_url", part, "messages") else { return 0 }
     if document.kind(place) == .map {
-      guard case .found(let url) = document.value(of: "url", in: place) else { return 0 }
+      guard let url = try given(document, "url", place, "messages") else { return 0 }
       place = url
     }
     guard document.kind(place) == .string else { return 0 }

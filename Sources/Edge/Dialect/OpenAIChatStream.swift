@@ -21,10 +21,9 @@ extension OpenAIChat {
         if writing.calls == 0 || part.index != writing.call { return false }
         say(arguments: part.text, identity, &writing, to: &writer)
       case .finish: finish(part.reason, identity, &writing, to: &writer)
-      case .usage: if writing.toldFinish { tell(usage, identity, &writing, to: &writer) }
       case .end:
         finish(writing.calls > 0 ? .toolCalls : .stop, identity, &writing, to: &writer)
-        tell(usage, identity, &writing, to: &writer)
+        if identity.asksUsage { tell(usage, identity, to: &writer) }
         writer.append("data: [DONE]\n\n")
         writing.toldEnd = true
       case .error:
@@ -32,8 +31,9 @@ extension OpenAIChat {
         appendError(part, to: &writer)
         writer.append("\n\n")
         writing.toldEnd = true
-      case .ping: break
-      case .instruction, .user, .assistant, .image, .file, .toolResult, .toolResultEnd, .tool: return false
+      // What is told last counts, so it is said at the end.
+      case .usage, .ping: break
+      case .instruction, .user, .assistant, .image, .file, .toolResult, .toolResultEnd, .tool, .unsayable: return false
       }
     }
     return true
@@ -124,12 +124,9 @@ extension OpenAIChat {
     closeChunk(reason, to: &writer)
   }
 
-  /// The usage, for clients that asked for it, once it is whole.
-  private static func tell(
-    _ usage: Usage, _ identity: AnswerIdentity, _ writing: inout StreamWriting, to writer: inout ByteWriter
-  ) {
-    if !identity.asksUsage || writing.toldUsage || usage.source == .none { return }
-    writing.toldUsage = true
+  /// The usage, for clients that asked for it.
+  private static func tell(_ usage: Usage, _ identity: AnswerIdentity, to writer: inout ByteWriter) {
+    if usage.source == .none { return }
     writer.append("data: ")
     append("chat.completion.chunk", identity, to: &writer)
     writer.append("\"choices\":[]")

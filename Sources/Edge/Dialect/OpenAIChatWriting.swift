@@ -131,7 +131,11 @@ private struct RequestText {
       writer.append("{\"role\":\"tool\",\"tool_call_id\":")
       writer.append(string: parts[place].id)
       writer.append(",\"content\":")
-      appendContent(.result, in: place + 1..<end, to: &writer)
+      if parts[place].flag, count(.result, in: place + 1..<end) == 0 {
+        writer.append("\"The tool has failed.\"")
+      } else {
+        appendContent(.result, in: place + 1..<end, to: &writer)
+      }
       writer.append("}")
     }
     if count(.turn, in: range) == 0 { return }

@@ -50,7 +50,7 @@ extension PlatformV1 {
   /// `,"reasoning":"…"` between them where the model thought aloud. False when it is none.
   static func writeAnswer(_ parts: ModelParts, _ identity: AnswerIdentity, to writer: inout ByteWriter) -> Bool {
     let said = parts.parts
-    if said.contains(where: { $0.kind == .error }) { return false }
+    if said.contains(where: { $0.kind == .error || $0.kind == .unsayable }) { return false }
     writer.append(",\"data\":\"")
     for part in said where part.kind == .text || part.kind == .refusal { writer.append(inside: part.text) }
     writer.append(byte: 0x22)

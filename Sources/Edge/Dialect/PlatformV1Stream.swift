@@ -46,7 +46,7 @@ extension PlatformV1 {
       writing.toldEnd = true
     case .error: writing.toldEnd = true
     case .usage, .ping: break
-    case .instruction, .user, .assistant, .image, .file, .toolResult, .toolResultEnd, .tool: return false
+    case .instruction, .user, .assistant, .image, .file, .toolResult, .toolResultEnd, .tool, .unsayable: return false
     }
     return true
   }
@@ -77,13 +77,14 @@ extension PlatformV1 {
 
   // MARK: calls
 
-  /// A call, or more of one: there are providers that repeat a call's name with each piece, some that say the name
-  /// later than the first piece, and some that give all calls the same number.
+  /// A call, or more of one: there are providers that say the name later than the first piece.
   private static func write(
     call part: ModelPart, _ identity: AnswerIdentity, _ writing: inout StreamWriting, _ parts: ModelParts,
     to writer: inout ByteWriter
   ) -> Bool {
-    if part.name.isEmpty || continues(part, writing) {
+    let piece = part.name.isEmpty ? .continues : writing.piece(of: part)
+    if piece == .unsayable { return false }
+    if piece == .continues {
       return part.text.isEmpty || write(arguments: part, identity, &writing, parts, to: &writer)
     }
     if writing.toldFinish { return false }
@@ -103,20 +104,11 @@ extension PlatformV1 {
     }
     writer.append("\"}}")
     closeChunk(from: start, to: &writer)
-    writing.block = part.text.isEmpty && writing.earlyCount == 0 ? .toolCall : .none
+    writing.begin(call: part)
+    writing.block = writing.hasArguments ? .none : .toolCall
     writing.earlyCount = 0
-    writing.calls &+= 1
-    writing.call = part.index
-    writing.callID = hash(part.id)
     return true
   }
-
-  /// Whether a piece with a name belongs to the call that was begun last.
-  private static func continues(_ part: ModelPart, _ writing: StreamWriting) -> Bool {
-    writing.calls > 0 && part.index == writing.call && (part.id.isEmpty || hash(part.id) == writing.callID)
-  }
-
-  private static func hash(_ id: ModelText) -> UInt64 { KeyedHash64(key: 0, 0).value(id.bytes.start, id.bytes.count) }
 
   private static func write(
     arguments part: ModelPart, _ identity: AnswerIdentity, _ writing: inout StreamWriting, _ parts: ModelParts,
@@ -137,6 +129,7 @@ extension PlatformV1 {
     to writer: inout ByteWriter
   ) {
     writing.block = .none
+    writing.hasArguments = true
     let start = openChunk(identity, to: &writer)
     appendCallIndex(writing.calls &- 1, to: &writer)
     writer.append("\"function\":{\"arguments\":\"")

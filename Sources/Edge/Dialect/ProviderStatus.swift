@@ -30,6 +30,27 @@ enum ProviderStatus: BitwiseCopyable, Equatable {
     }
   }
 
+  /// What a status says about an answer that is none.
+  static func code(of status: UInt16) -> ErrorCode {
+    switch ProviderStatus(status: status) {
+    case .answers: .providerError
+    case .refuses: code(refusedWith: status)
+    case .fails(let code): code
+    }
+  }
+
+  /// The status that says the same as an error within an answer.
+  static func status(of code: ErrorCode) -> UInt16 {
+    switch code {
+    case .invalidRequest: 400
+    case .modelNotFound: 404
+    case .messageTooLarge: 413
+    case .contentRejected: 422
+    case .rateLimitExceeded: 429
+    default: 502
+    }
+  }
+
   /// The provider's own head and body go to the client.
   var passes: Bool {
     switch self {

@@ -168,6 +168,8 @@ struct Session: SlabSlot {
   var nextFree: Int32 = -1
   var machine = SessionMachine()
   var connection: Int32 = -1
+  /// Who has opened it, whoever's connection it is.
+  var client = SocketAddress()
   /// The route that it was opened by, as a row of the generation with this number, and what stands behind that row.
   var route: Int32 = -1
   var generation: UInt32 = 0

@@ -49,6 +49,8 @@ struct Exchange: SlabSlot {
   var receivedBefore: UInt64
   /// Interim responses that were dropped.
   var interimResponses: UInt8
+  /// Pieces of the answer that policies have judged.
+  var chunks: UInt32
   var request: BodyReader
   var response: BodyReader
   var requestFraming: WrittenFraming
@@ -59,7 +61,8 @@ struct Exchange: SlabSlot {
   var held: Buffer
   /// Fetches: the ticket of whoever waits, retained.
   var fetch: UnsafeMutableRawPointer?
-  /// Fetches: the answer's head as it came, then its content.
+  /// Fetches: the answer's head as it came, then its content. Others: the piece of an answer that a policy judges, as
+  /// the client will get it, behind the head if it is the first.
   var answer: Buffer
   var answerHeadCount: Int32
   var answerBytesMax: Int32
@@ -77,8 +80,14 @@ struct Exchange: SlabSlot {
   var policyPhase: PolicyPhase
   /// How often a policy has waited: what answers an older wait is dropped.
   var policyWaits: UInt32
-  /// Fields that policies have set, while one of them waits.
+  /// Fields that policies have set, while one of them waits, or until the answer's head is written.
   var edits: Buffer
+  /// Policies want to judge the answer's head, and have not yet.
+  var judgesHead: Bool
+  /// They want to judge each piece of its content.
+  var judgesChunks: Bool
+  /// A policy that judges the answer waits, or has to wait for its turn: neither side is read meanwhile.
+  var isJudging: Bool
   /// It costs something: there is a `MeteredWork` for it.
   var hasWork: Bool
   /// What the service or provider has answered; 0: nothing yet.
@@ -106,4 +115,16 @@ struct Exchange: SlabSlot {
   /// A policy waits for the content; else the driver itself does.
   var answersBody: Bool
   var record: ExchangeRecord
+}
+
+extension Exchange {
+  /// Where in the piece that is judged its content stands, and how long it is: no fetch is judged.
+  var judgedContent: Int32 {
+    get { answerHeadCount }
+    set { answerHeadCount = newValue }
+  }
+  var judgedCount: Int32 {
+    get { answerBytesMax }
+    set { answerBytesMax = newValue }
+  }
 }

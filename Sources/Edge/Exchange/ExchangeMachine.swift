@@ -232,6 +232,20 @@ struct ExchangeMachine: BitwiseCopyable, Equatable {
     }
   }
 
+  /// A policy does not let the answer pass. `error`: what the client gets instead; nil: the driver has an answer of the
+  /// policy's own. A client that has a part of the answer sees it end.
+  mutating func answerRejected(_ error: ErrorCode?, _ cause: EndCause) -> ExchangeActions {
+    switch state {
+    case .requesting, .awaiting:
+      state = .flushing
+      return ExchangeActions(.closeUpstream, error == nil ? .none : .reply, error: error, cause: cause)
+    case .duplex, .responding:
+      state = .ended
+      return ExchangeActions(.closeUpstream, .cutDownstream, .finish, cause: cause)
+    case .deciding, .suspended, .connecting, .settling, .flushing, .ended: return bug(#function)
+    }
+  }
+
   /// The provider gave no answer of which the client has anything; the driver finds out whether to ask another one.
   mutating func attemptFailed() -> ExchangeActions {
     switch state {

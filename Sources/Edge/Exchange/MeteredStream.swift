@@ -46,10 +46,14 @@ struct MeteredStream: BitwiseCopyable, Equatable {
   private(set) var contentBytes: Int64 = 0
   /// The provider said that the answer is complete.
   private(set) var sawEnd = false
-  /// The provider said that it failed.
+  /// The provider said that it failed, and how.
   private(set) var sawError = false
+  private(set) var errorCode = ErrorCode.providerError
+  /// How many answers were asked for, and how many of them the provider has said the end of.
+  private let choices: Int64
+  private var choicesFinished: Int64 = 0
   /// The provider has said why it stops.
-  private var sawFinish = false
+  private var sawFinish: Bool { choicesFinished >= choices }
   /// Nothing has come but what opens a stream; all of it is held.
   private(set) var isOpening = true
   /// An event has come, whatever it says.
@@ -61,6 +65,8 @@ struct MeteredStream: BitwiseCopyable, Equatable {
   /// What went in was told before anything came out, and of that only the beginning since.
   private var toldInput = false
   private var onlyInput = false
+  /// What went in was told at all.
+  private var knowsInput = false
   private var heldBytes = 0
   private var openingBytes = 0
   /// When the first event came; nil: none has.
@@ -71,6 +77,9 @@ struct MeteredStream: BitwiseCopyable, Equatable {
   private var writing = StreamWriting()
   /// Why the model has stopped, of a stream that is told in another dialect that keeps it for the end.
   var finishReason: FinishReason? { writing.reason }
+
+  /// An answer to a request for so many at once.
+  init(choices: Int64 = 1) { self.choices = choices }
 
   // MARK: In the dialect of the provider
 
@@ -91,7 +100,7 @@ struct MeteredStream: BitwiseCopyable, Equatable {
       if !event.isTail {
         let said = read(event, bytes, dialect, document)
         if isRefusal(said) {
-          sawError = true
+          (sawError, errorCode) = (true, said.errorCode)
           piece.isRefused = true
           break
         }
@@ -150,8 +159,9 @@ struct MeteredStream: BitwiseCopyable, Equatable {
     return piece
   }
 
-  private enum Outcome {
-    case said, full, unsayable, refused
+  private enum Outcome: Equatable {
+    case said, full, unsayable
+    case refused(ErrorCode)
   }
 
   /// Says one event. Unless it is said, nothing of it is written.
@@ -161,6 +171,7 @@ struct MeteredStream: BitwiseCopyable, Equatable {
     _ piece: inout MeteredPiece, _ writer: inout ByteWriter
   ) -> Outcome {
     parts.reset()
+    writing.now = now
     if event.dataLines == 0 {
       note(Self.comment, now)
       // Comments keep connections alive.
@@ -169,21 +180,23 @@ struct MeteredStream: BitwiseCopyable, Equatable {
     }
     let outcome = Self.withData(of: event, bytes) { data in
       let said = Dialect.readEvent(from, data, document)
-      if isRefusal(said) { return Outcome.refused }
+      if isRefusal(said) { return Outcome.refused(said.errorCode) }
       note(said, now)
-      Dialect.readParts(from, of: said, document, into: parts)
+      if said.kind != .end { Dialect.readParts(from, of: said, document, into: parts) }
+      // The end tells what was used. Where that is not known yet, it may still follow.
+      if sawEnd, usageIsWhole { parts.add(ModelPart(.end)) }
       return write(to, identity, parts, &piece, &writer)
     }
     // What cannot be read cannot be said.
     return outcome ?? .unsayable
   }
 
-  /// Some providers end their connection where the last event of others stands.
+  /// Some providers end their connection where the last event of others stands, or say nothing of a usage.
   private mutating func sayEnd(
     _ to: DialectName, _ identity: AnswerIdentity, _ parts: ModelParts, _ piece: inout MeteredPiece,
     _ writer: inout ByteWriter
   ) {
-    guard sawFinish, !sawEnd, !sawError else { return }
+    guard isOver, !writing.toldEnd, !sawError else { return }
     let before = self
     sawEnd = true
     isHolding = true
@@ -198,8 +211,9 @@ struct MeteredStream: BitwiseCopyable, Equatable {
     self = before
     piece.isFull = outcome == .full
     piece.isFault = outcome == .unsayable
-    piece.isRefused = outcome == .refused
-    if outcome == .refused { sawError = true }
+    guard case .refused(let code) = outcome else { return }
+    piece.isRefused = true
+    (sawError, errorCode) = (true, code)
   }
 
   private mutating func write(
@@ -208,7 +222,8 @@ struct MeteredStream: BitwiseCopyable, Equatable {
   ) -> Outcome {
     let start = writer.count
     let keptStart = parts.kept.count
-    let isSaid = parts.parts.isEmpty || Dialect.writeEvents(to, parts, identity, usage, &writing, to: &writer)
+    let used = sawEnd ? charged(identity) : usage
+    let isSaid = parts.parts.isEmpty || Dialect.writeEvents(to, parts, identity, used, &writing, to: &writer)
     if writer.overflowed || !isSaid {
       let outcome = writer.overflowed ? Outcome.full : .unsayable
       writer.rewind(to: start)
@@ -235,7 +250,7 @@ struct MeteredStream: BitwiseCopyable, Equatable {
       isOpening = false
     }
     contentBytes += said.contentBytes
-    if said.finishes { sawFinish = true }
+    choicesFinished += said.choicesFinished
     // Some providers say again and again what was used so far; only what comes with the end waits.
     if said.usage.source == .reported {
       merge(said.usage, said.usageReach)
@@ -250,8 +265,31 @@ struct MeteredStream: BitwiseCopyable, Equatable {
     }
   }
 
-  /// Whether more came out than the usage tells. `isWhole`: the provider has said all.
-  func usageIsOpen(isWhole: Bool) -> Bool { onlyInput || !sawFinish && !sawEnd && !isWhole }
+  /// The provider has said why it stops, that it is over, or that it failed: a stream that ends before that was cut.
+  var isOver: Bool { sawFinish || sawEnd || sawError }
+
+  /// Whether more came out than the usage tells.
+  var usageIsOpen: Bool { onlyInput || !sawFinish && !sawEnd }
+
+  /// What went in was told, and all that came out.
+  var usageIsWhole: Bool { knowsInput && !onlyInput }
+
+  /// What the settlement must know of it.
+  func tell(_ facts: inout AttemptFacts) {
+    facts.usage = usage
+    facts.usageIsOpen = usageIsOpen
+    facts.inputIsOpen = !knowsInput
+    facts.contentBytes = contentBytes
+    facts.sawError = sawError
+  }
+
+  /// What is charged for an answer that ends as it should.
+  private func charged(_ identity: AnswerIdentity) -> Usage {
+    var facts = AttemptFacts(progress: .answered)
+    facts.estimate.inputTokens = identity.inputTokens
+    tell(&facts)
+    return SettlementRule.usage(facts)
+  }
 
   private mutating func merge(_ told: Usage, _ reach: UsageReach) {
     let before = usage
@@ -272,12 +310,12 @@ struct MeteredStream: BitwiseCopyable, Equatable {
       usage.reasoningTokens = max(told.reasoningTokens, before.reasoningTokens)
       toldInput = true
     case .output:
-      // Without what went in it is no usage that could be charged.
-      guard usage.source == .reported else { return }
+      usage.source = .reported
       usage.outputTokens = told.outputTokens
       usage.reasoningTokens = told.reasoningTokens
     }
     onlyInput = reach == .input
+    knowsInput = knowsInput || reach != .output
   }
 
   /// So many bytes for the client pass, or are held.

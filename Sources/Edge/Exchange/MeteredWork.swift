@@ -20,6 +20,16 @@ enum SettlementState: UInt8 {
   case written
 }
 
+/// What is to be done when the events of a piece are told.
+enum EventsRest: UInt8 {
+  /// More is awaited, unless the answer's content is over.
+  case more
+  /// The answer's framing is broken behind them.
+  case fault
+  /// They are the last.
+  case last
+}
+
 /// Why an attempt gave no answer.
 struct AttemptFailure: BitwiseCopyable {
   /// What the client is told if nobody else answers.
@@ -103,8 +113,18 @@ struct MeteredWork: BitwiseCopyable {
   var sentBytes = 0
   /// The client has a part of the answer.
   var hasBegun = false
-  /// The provider has said all; of a stream, that it is over.
+  /// It is a whole one, and all there.
   var isWhole = false
+
+  // MARK: Where policies judge it
+
+  /// Of a stream: the piece whose events stand in `waiting`, and what is to be done when they are told.
+  var judged = MeteredPiece()
+  /// The first so many bytes of `waiting` are judged already.
+  var judgedBytes = 0
+  var judgedRest = EventsRest.more
+  /// The client does not get the answer, or no more of it, because policies say so: it pays as if it had left.
+  var isRejected = false
 
   // MARK: On a WebSocket
 

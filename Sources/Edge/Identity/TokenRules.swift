@@ -26,6 +26,22 @@ struct TokenRules: Sendable, Equatable {
   static let rolesMax = 32
   /// Bytes of a user's name, or of a role's.
   static let nameBytesMax = 256
+
+  /// Whether a user or a role can be called so: 1 to 256 bytes without control characters (the second block of them,
+  /// U+0080 to U+009F, included).
+  static func isName(_ bytes: some Sequence<UInt8>) -> Bool {
+    var count = 0
+    var previous: UInt8 = 0
+    for byte in bytes {
+      if byte < 0x20 || byte == 0x7f || previous == 0xc2 && byte < 0xa0 { return false }
+      // No header could carry it, and next to "ann" nobody could tell it apart.
+      if count == 0, byte == 0x20 { return false }
+      count += 1
+      if count > nameBytesMax { return false }
+      previous = byte
+    }
+    return count > 0 && previous != 0x20
+  }
 }
 
 /// What a valid token says. All that it points to is good until the verifier is asked again.

@@ -268,20 +268,8 @@ final class TokenVerifier {
     return 0
   }
 
-  /// A string of 1 to 256 bytes without control characters (the second block of them, U+0080 to U+009F, included).
   private func isName(_ node: Int) -> Bool {
-    guard document.kind(node) == .string else { return false }
-    var count = 0
-    var previous: UInt8 = 0
-    for byte in JSONStringBytes(content: document.content(node)) {
-      if byte < 0x20 || byte == 0x7f || previous == 0xc2 && byte < 0xa0 { return false }
-      // No header could carry it, and next to "ann" nobody could tell it apart.
-      if count == 0, byte == 0x20 { return false }
-      count += 1
-      if count > TokenRules.nameBytesMax { return false }
-      previous = byte
-    }
-    return count > 0 && previous != 0x20
+    document.kind(node) == .string && TokenRules.isName(JSONStringBytes(content: document.content(node)))
   }
 
   // MARK: what is kept

@@ -7,8 +7,8 @@
 //   answer, nothing in   by usage         an error in it, or the provider's end: 0; else input estimate
 //   answer, content      by usage         input estimate + content bytes ÷ 4, at most the hold
 //
-// Where only what went in was reported, it counts in place of its estimate, and what came out is at least what was
-// reported of it; the rest is as if nothing were reported.
+// Where only a half was reported, what went in or what came out, it counts in place of its estimate; what came out is
+// at least what was reported of it. The rest is as if nothing were reported.
 // A flat price is charged beside that when there was an answer, or the client left before it.
 // Called by: the driver, once per attempt. Never: does anything but compute.
 
@@ -32,8 +32,10 @@ struct AttemptFacts: BitwiseCopyable {
   var progress = AttemptProgress.notDispatched
   /// What the provider said; `.none` when it said nothing.
   var usage = Usage()
-  /// That is only what went in, and the beginning of what comes out.
+  /// Of what came out, that is only the beginning, or nothing.
   var usageIsOpen = false
+  /// It does not say what went in.
+  var inputIsOpen = false
   /// Bytes of content that came out.
   var contentBytes: Int64 = 0
   /// The provider said in the middle of its answer that it failed.
@@ -73,16 +75,21 @@ enum SettlementRule {
   }
 
   /// The usage that an answered attempt, or one whose client left, is charged for.
-  private static func usage(_ facts: AttemptFacts) -> Usage {
+  static func usage(_ facts: AttemptFacts) -> Usage {
     let isReported = facts.usage.source == .reported
-    if isReported, !facts.usageIsOpen { return facts.usage }
+    if isReported, !facts.usageIsOpen, !facts.inputIsOpen { return facts.usage }
     if facts.progress == .answered, facts.contentBytes == 0, facts.sawError || isProviders(facts.cause) {
       return Usage()
     }
     var usage = facts.usage
     usage.source = .estimated
-    if !isReported { usage.inputTokens = facts.estimate.inputTokens }
-    usage.outputTokens = max(usage.outputTokens, Estimate.outputTokens(contentBytes: facts.contentBytes))
+    if !isReported || facts.inputIsOpen {
+      usage.inputTokens = facts.estimate.inputTokens
+      (usage.cachedTokens, usage.cacheWriteTokens) = (0, 0)
+    }
+    if !isReported || facts.usageIsOpen {
+      usage.outputTokens = max(usage.outputTokens, Estimate.outputTokens(contentBytes: facts.contentBytes))
+    }
     return usage
   }
 

@@ -66,9 +66,11 @@ enum PolicyCheck {
     case .unknownPhase(let policy, let name):
       let words = PolicyPhase.allCases.map(\.rawValue)
       let script = snapshot.scripts[snapshot.policies[policy].script]
+      // A key may be any string.
+      let shown = name.utf8.count > 64 ? String(decoding: name.utf8.prefix(64), as: UTF8.self) + "…" : name
       return Diagnosis(
-        .error, place(of: name, in: script), "'\(name)' is no phase of a policy",
-        hint: Nearness.hint(for: name, among: words) ?? "known: \(words.joined(separator: ", "))")
+        .error, place(of: name, in: script), "'\(shown)' is no phase of a policy",
+        hint: Nearness.hint(for: shown, among: words) ?? "known: \(words.joined(separator: ", "))")
     case .noFunction(let policy, let name):
       let script = snapshot.scripts[snapshot.policies[policy].script]
       return Diagnosis(.error, place(of: name, in: script), "'\(name)' must be a function")
@@ -80,7 +82,8 @@ enum PolicyCheck {
         : (
           RouteSection.policies,
           "a policy's script returns a table with 'on_request', 'on_select', 'on_retry' or 'on_log', on a route of "
-            + "WebSockets also 'on_message'"
+            + "WebSockets also 'on_message', on one to a service or models 'on_response' "
+            + "and 'on_chunk'"
         )
       let message =
         isHandler ? "the policy '\(name)' cannot answer" : "the policy '\(name)' has nothing to say to a request"

@@ -32,6 +32,9 @@ final class PolicyMachine {
   private var errorSecond: UInt64 = 0
   private var errorLines = 0
 
+  /// Calls that are still to come before an idle worker collects their garbage.
+  private var callsToRest = Limits.scriptRestCalls
+
   private static let errorLinesMax = 100
   /// So many scripts may run out of time before the rest is left alone.
   private static let slowMax = 2
@@ -86,7 +89,7 @@ final class PolicyMachine {
 
   private static let limits = LuaLimits(
     memory: Limits.scriptMemoryBytes, single: Limits.scriptStringBytes, sliceTicks: Limits.scriptLoadTicks,
-    exchangeTicks: Limits.scriptLoadTicks)
+    exchangeTicks: Limits.scriptLoadTicks, exchangeWaits: Limits.scriptExchangeWaits)
 
   /// The thread that uses the machine from now on.
   func use(_ clock: LuaClock) { lua.use(clock) }
@@ -151,9 +154,15 @@ final class PolicyMachine {
     return outcome == .done ? [] : [.script(policy: policy, lua.error)]
   }
 
-  /// What a route may ask of its policies; one of them must be there. Messages come on WebSockets only.
+  /// What a route may ask of its policies; one of them must be there. Messages come on WebSockets only, and answers
+  /// that are judged come from services and providers on HTTP.
   private static func phases(of route: Route) -> [PolicyPhase] {
-    [.onRequest, .onSelect, .onRetry, .onLog] + (route.socket == nil ? [] : [.onMessage])
+    let common: [PolicyPhase] = [.onRequest, .onSelect, .onRetry, .onLog]
+    if route.socket != nil { return common + [.onMessage] }
+    switch route.target {
+    case .service, .models: return common + PolicyPhase.answers
+    case .builtin, .handler: return common
+    }
   }
 
   /// Every policy of a route must have the phase that it is there for.
@@ -183,6 +192,7 @@ final class PolicyMachine {
   ) -> PolicyOutcome {
     let function = function(phase, policy)
     if function < 0 { return .passed }
+    callsToRest -= 1
     host.begin(names[policy], phase)
     if context < 0 {
       guard let made = lua.makeContext() else { return failed(phase, policy) }
@@ -195,6 +205,11 @@ final class PolicyMachine {
     case .onRetry: outcome = lua.start(&call, at: host.layOutAttempt(then: .context), count: 2)
     case .onLog: outcome = lua.start(&call, .context, .nothing)
     case .onMessage: outcome = lua.start(&call, .object(HostObject.message), .context)
+    case .onResponse: outcome = lua.start(&call, .object(HostObject.answer), .context)
+    case .onChunk:
+      // However many pieces an answer has, each may take as much as a whole exchange without them.
+      lua.refill(context)
+      outcome = lua.start(&call, .object(HostObject.chunk), .context)
     default: outcome = lua.start(&call, .object(HostObject.request), .context)
     }
     return settle(outcome, &call, phase, policy, &coroutine)
@@ -251,6 +266,18 @@ final class PolicyMachine {
     }
   }
 
+  /// Whether an idle worker should let it `rest`.
+  @inline(__always)
+  var isTired: Bool { callsToRest <= 0 }
+
+  /// Collects what the last calls have left behind, while nobody waits for it.
+  func rest() {
+    let before = Clock.monotonicNow()
+    lua.collect(full: false)
+    let took = Clock.monotonicNow() - before
+    callsToRest = max(Limits.scriptRestCalls, Int(took / Limits.scriptRestNanoseconds))
+  }
+
   /// Forgets a policy that waits for an answer nobody needs any more.
   func abandon(coroutine: inout Int32) {
     if coroutine < 0 { return }
@@ -288,7 +315,8 @@ final class PolicyMachine {
       if let complaint { return failed(phase, policy, "\(complaint)") }
       if phase == .handle { return failed(phase, policy, "handle returned without an answer; call edge.reply") }
       if isNothing || phase == .onSelect { return .passed }
-      let calls = phase == .onRetry || phase == .onMessage ? "edge.refuse" : "edge.refuse or edge.reply"
+      let refuses = phase == .onRetry || phase == .onMessage || phase == .onChunk
+      let calls = refuses ? "edge.refuse" : "edge.refuse or edge.reply"
       return failed(phase, policy, "\(phase.rawValue) returned a value; return nothing, or call \(calls)")
     }
   }
@@ -383,8 +411,9 @@ final class PolicyMachine {
     if errorLines > PolicyMachine.errorLinesMax { return .failed }
     var fields: [(StaticString, LogValue)] = [("requestId", .bytes(host.requestID))]
     if let policy { fields.append(("policy", .bytes(names[policy]))) }
-    fields += [("phase", .text(phase.rawValue)), ("message", .text(SecretText.conceal(message, hidden)))]
-    if !traceback.isEmpty { fields.append(("traceback", .text(SecretText.conceal(traceback, hidden)))) }
+    func shown(_ text: String) -> LogValue { .text(SecretFinder.conceal(SecretText.conceal(text, hidden))) }
+    fields += [("phase", .text(phase.rawValue)), ("message", shown(message))]
+    if !traceback.isEmpty { fields.append(("traceback", shown(traceback))) }
     host.tools.log?.line(.error, "policy_error", fields)
     return .failed
   }
@@ -408,6 +437,8 @@ extension PolicyPhase {
     case .onRetry: 4
     case .handle: 5
     case .onLog: 6
+    case .onResponse: 7
+    case .onChunk: 8
     }
   }
 }

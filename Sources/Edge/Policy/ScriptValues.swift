@@ -123,6 +123,9 @@ enum LedgerValues {
     case .conflict:
       builder.add(.nothing)
       builder.add(text: "conflict")
+    case .overflow:
+      builder.add(.nothing)
+      builder.add(text: "overflow")
     case .hold, .unavailable:
       // Never a value: whoever resumes a script decides about these before.
       count = 0

@@ -20,14 +20,14 @@ struct RouteCompiler {
 
     var ordered: [RouteCandidate] { named + implied + any }
 
-    mutating func add(_ candidate: RouteCandidate) {
+    mutating func add(_ candidate: RouteCandidate, takesHead: Bool) {
       if candidate.methods == 0 {
         any.append(candidate)
         return
       }
       named.append(candidate)
       // GET includes HEAD (RFC 9110 section 9.3.2): a service that answers one answers the other.
-      guard candidate.methods & Method.get.bit != 0, candidate.methods & Method.head.bit == 0 else { return }
+      guard takesHead, candidate.methods & Method.get.bit != 0, candidate.methods & Method.head.bit == 0 else { return }
       implied.append(RouteCandidate(route: candidate.route, methods: Method.head.bit, listeners: candidate.listeners))
     }
   }
@@ -59,7 +59,9 @@ struct RouteCompiler {
       for (kind, name) in RouteCompiler.hosts(route) {
         let place = trees.firstIndex { $0.kind == kind && $0.name == name } ?? trees.count
         if place == trees.count { trees.append((kind, name, Tree())) }
-        for path in route.paths { RouteCompiler.add(candidate, path, to: trees[place].tree) }
+        for path in route.paths {
+          RouteCompiler.add(candidate, path, takesHead: route.takesHead, to: trees[place].tree)
+        }
       }
     }
     // Exact hosts, then wildcards with the longest suffix first, then any.
@@ -85,7 +87,7 @@ struct RouteCompiler {
     }
   }
 
-  private static func add(_ candidate: RouteCandidate, _ path: PathPattern, to root: Tree) {
+  private static func add(_ candidate: RouteCandidate, _ path: PathPattern, takesHead: Bool, to root: Tree) {
     var tree = root
     for segment in path.segments {
       switch segment {
@@ -100,8 +102,8 @@ struct RouteCompiler {
       }
     }
     switch path.tail {
-    case .exact: tree.exact.add(candidate)
-    case .below: tree.below.add(candidate)
+    case .exact: tree.exact.add(candidate, takesHead: takesHead)
+    case .below: tree.below.add(candidate, takesHead: takesHead)
     }
   }
 

@@ -86,13 +86,13 @@ struct RouteExplanation {
         RouteExplanation.weight(pattern, host).map { (pattern: pattern, weight: $0) }
       }
       let best = known.min { $0.weight.lexicographicallyPrecedes($1.weight) }
-      let naming = RouteExplanation.weight(route.methods, method)
+      let naming = RouteExplanation.weight(route, method)
       var lacks: [Lack] = []
       if !route.listeners.contains(listener) { lacks.append(.listener) }
       if best == nil { lacks.append(.host) }
       if lacks.isEmpty, naming == nil {
         allowed |= route.methods.reduce(0) { $0 | $1.bit }
-        if route.methods.contains(.get) { allowed |= Method.head.bit }
+        if route.methods.contains(.get), route.takesHead { allowed |= Method.head.bit }
       }
       if naming == nil { lacks.append(.method) }
       let weight = Weight(host: best?.weight ?? [3], path: path.weight, method: naming ?? 3, route: index)
@@ -151,9 +151,10 @@ struct RouteExplanation {
   }
 
   /// nil: the methods of the route do not take this one.
-  private static func weight(_ methods: [Method], _ method: Method) -> Int? {
+  private static func weight(_ route: Route, _ method: Method) -> Int? {
+    let methods = route.methods
     if methods.isEmpty { return 2 }
     if methods.contains(method) { return 0 }
-    return method == .head && methods.contains(.get) ? 1 : nil
+    return method == .head && methods.contains(.get) && route.takesHead ? 1 : nil
   }
 }

@@ -26,8 +26,10 @@ enum GrantWriting: Equatable {
   case written(transaction: String, balance: Amount)
   /// The same was granted with this key before.
   case repeated(transaction: String, balance: Amount)
-  /// The key was used for something else, or the sum of all credits would be too large.
+  /// The key was used for something else.
   case conflict
+  /// The sum of all credits would be too large.
+  case overflow
 }
 
 /// The statements of a ledger.
@@ -188,7 +190,7 @@ final class LedgerBook {
     }
     guard amount > .zero else { return .conflict }
     let account = try open(name, initial: initial, wall: wall)
-    guard try canIssue(amount) else { return .conflict }
+    guard try canIssue(amount) else { return .overflow }
     let transaction = newTransaction(wall)
     let transfer = try insert(kind: .grant, transaction, wall, grant: (key: key ?? "", by: by, reason: reason ?? ""))
     let balance = try post(transfer, from: LedgerSchema.issuedAccount, to: account.row, amount)

@@ -236,6 +236,7 @@ final class LedgerWriter {
       return .granted(transaction: transaction, balance: balance)
     case .repeated(let transaction, let balance): return .granted(transaction: transaction, balance: balance)
     case .conflict: return .conflict
+    case .overflow: return .overflow
     }
   }
 

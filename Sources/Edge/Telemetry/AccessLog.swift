@@ -1,5 +1,5 @@
 // Turns a record into its line: one JSON object, keys in a fixed order. Query strings and credentials are not in a
-// record, so they cannot be in a line.
+// record, so they cannot be in a line; a credential in a path is masked.
 
 extension ByteWriter {
   /// The access line of an exchange, with its line end.
@@ -15,13 +15,18 @@ extension ByteWriter {
     append(",\"client\":\"")
     append(host: record.client)
     append("\"")
+    if record.peerCount > 0 {
+      append(key: "peer", StaticBytes(start: text + RecordText.peerOffset, count: Int(record.peerCount)))
+    }
     append(
       key: "method",
       record.methodCount == 0
         ? StaticBytes(record.method.name)
         : StaticBytes(start: text + RecordText.methodOffset, count: Int(record.methodCount)))
     append(key: "host", StaticBytes(start: text + RecordText.hostOffset, count: Int(record.hostCount)))
-    append(key: "path", StaticBytes(start: text + RecordText.pathOffset, count: Int(record.pathCount)))
+    append(",\"path\":\"")
+    append(jsonConcealed: text + RecordText.pathOffset, Int(record.pathCount))
+    append("\"")
     append(key: "route", record.route)
     if record.principalCount > 0 {
       append(

@@ -7,6 +7,7 @@ struct ExchangeRecord: BitwiseCopyable {
   var origin = ExchangeOrigin.client
   /// The exchange that a child is part of.
   var parent = ULID(high: 0, low: 0)
+  /// Who asks.
   var client = SocketAddress()
   var listener = StaticBytes.empty
   var route = StaticBytes.empty
@@ -40,6 +41,8 @@ struct ExchangeRecord: BitwiseCopyable {
   var principalCount: UInt16 = 0
   /// What the client on a WebSocket calls its request.
   var messageCount: UInt16 = 0
+  /// Whose connection it is, where a trusted proxy stands in between; else nothing.
+  var peerCount: UInt16 = 0
   /// The policy that refused, or failed.
   var policy = StaticBytes.empty
   /// It has a price; what follows is about that, and told only then.
@@ -65,7 +68,7 @@ struct ExchangeRecord: BitwiseCopyable {
   var firstByte: UInt64 = 0
 }
 
-/// The text of a record: six areas of fixed size.
+/// The text of a record: seven areas of fixed size.
 enum RecordText {
   static let pathOffset = 0
   static let hostOffset = Limits.recordPathBytes
@@ -73,13 +76,14 @@ enum RecordText {
   static let methodOffset = requestIDOffset + Limits.requestIDBytes
   static let principalOffset = methodOffset + Limits.methodBytesMax
   static let messageOffset = principalOffset + Limits.recordPrincipalBytes
-  static let bytes = messageOffset + Limits.messageIDBytes
+  static let peerOffset = messageOffset + Limits.messageIDBytes
+  static let bytes = peerOffset + Limits.addressTextBytes
 }
 
 /// A cell of the log ring.
 struct LogCell: BitwiseCopyable {
   var record = ExchangeRecord()
-  var text: InlineArray<832, UInt8> = .init(repeating: 0)
+  var text: InlineArray<880, UInt8> = .init(repeating: 0)
 
   static let textOffset = MemoryLayout<LogCell>.offset(of: \LogCell.text) ?? MemoryLayout<ExchangeRecord>.stride
 }

@@ -18,6 +18,7 @@ extension Metrics {
     var exposition = Exposition(
       out: out, metrics: self, counters: counters, listing: names.listing, limit: most - Metrics.endBytes,
       hasRoom: out.capacity >= most)
+    exposition.write(MetricTable.scripts)
     for row in MetricTable.rows { exposition.write(row) }
     exposition.limit = most
     for row in MetricTable.closing { exposition.write(row) }
@@ -70,6 +71,7 @@ private struct Exposition {
     case .buckets(let first): writeHistograms(row, first)
     case .refusedNames: for (table, count) in listing.refused.enumerated() { writePlain(row, table, count) }
     case .leftOut: writePlain(row, -1, leftOut)
+    case .scripts: writeScripts(row)
     }
   }
 
@@ -122,6 +124,25 @@ private struct Exposition {
     }
   }
 
+  /// Each name is a family of its own, with a series for each policy that has it.
+  private mutating func writeScripts(_ row: MetricRow) {
+    // Each family has a head of its own.
+    hasHead = true
+    var family = ""
+    for counter in metrics.scripts.rows {
+      let name = "edge_script_\(counter.name)_total"
+      writeSeries(row) { exposition in
+        if name != family { exposition.writeHead(name, counter.help, row.kind) }
+        exposition.out.append(string: name)
+        exposition.out.append("{policy=\"")
+        exposition.out.append(string: String(decoding: MetricNames.escaped(counter.policy), as: UTF8.self))
+        exposition.out.append("\"}")
+        exposition.writeValue(counter.number, .plain)
+      }
+      family = name
+    }
+  }
+
   /// The names of a scope that have a number.
   private func places(of scope: MetricScope) -> Range<Int> {
     switch scope {
@@ -164,6 +185,18 @@ private struct Exposition {
     out.append(row.name)
     out.append(byte: 0x20)
     out.append(string: row.kind.rawValue)
+    out.append("\n")
+  }
+
+  private mutating func writeHead(_ name: String, _ help: String, _ kind: MetricKind) {
+    out.append("# HELP ")
+    out.append(string: name)
+    out.append(byte: 0x20)
+    out.append(string: help)
+    out.append("\n# TYPE ")
+    out.append(string: name)
+    out.append(byte: 0x20)
+    out.append(string: kind.rawValue)
     out.append("\n")
   }
 

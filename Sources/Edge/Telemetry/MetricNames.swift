@@ -112,7 +112,7 @@ final class MetricNames: Sendable {
   var listing: Listing { state.withLock { $0.listing } }
 
   /// Backslashes, quotes and line ends as the text format has them in label values.
-  private static func escaped(_ name: String) -> [UInt8] {
+  static func escaped(_ name: String) -> [UInt8] {
     var bytes: [UInt8] = []
     for byte in name.utf8 {
       switch byte {

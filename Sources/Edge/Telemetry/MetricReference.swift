@@ -32,7 +32,7 @@ enum MetricReference {
       |---|---|---|---|
 
       """
-    for row in MetricTable.rows + MetricTable.closing {
+    for row in [MetricTable.scripts] + MetricTable.rows + MetricTable.closing {
       text += "| `\(row.name)` | \(row.kind.rawValue) | \(labels(of: row)) | \(row.help) |\n"
     }
     return text

@@ -35,6 +35,8 @@ enum MetricSource: Sendable {
   case refusedNames
   /// Series that this answer had no room for.
   case leftOut
+  /// Counters that scripts have defined; the row stands for all of them.
+  case scripts
 }
 
 /// One metric with all its series.
@@ -82,6 +84,11 @@ extension MetricScope {
 /// The rows. Those with few series stand first: where room ends, the many of the last are left out.
 enum MetricTable {
   static let rows = process + traffic + credits + work + details
+
+  /// Told in front of the rows: in the place of NAME stands what the script calls its counter, and of the help what it
+  /// says itself.
+  static let scripts = MetricRow(
+    "edge_script_NAME_total", .counter, "What a policy counts with `edge.metric.counter`.", by: .policy, from: .scripts)
 
   /// What is told at the end, about the metrics themselves; there is always room for it.
   static let closing = [

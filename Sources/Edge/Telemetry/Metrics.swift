@@ -179,6 +179,8 @@ enum DurationBuckets {
 final class Metrics: Sendable {
   let names = MetricNames()
   let figures = Figures()
+  /// What scripts count.
+  let scripts = ScriptCounters()
   /// Of WebSockets.
   let users = ConnectedUsers()
   /// Wall nanoseconds of the process's start.

@@ -68,6 +68,19 @@ enum DecimalText {
     return value
   }
 
+  /// The same of a number of JSON, which may have an exponent. nil for an exponent that leaves fewer digits than the
+  /// text has, even if those are zeros.
+  static func units(json number: UnsafeBufferPointer<UInt8>, places: Int) -> Int64? {
+    guard let mark = number.firstIndex(where: { $0 | 0x20 == 0x65 }) else { return units(number, places: places) }
+    guard let exponent = Int(String(decoding: number[(mark + 1)...], as: UTF8.self)),
+      (-places...exponentMax).contains(exponent)
+    else { return nil }
+    return units(UnsafeBufferPointer(rebasing: number[..<mark]), places: places + exponent)
+  }
+
+  /// No Int64 has more digits.
+  private static let exponentMax = 18
+
   /// The same of a String.
   static func units(_ text: String, places: Int) -> Int64? {
     var text = text

@@ -49,6 +49,8 @@ enum LedgerAnswer: Sendable, Equatable {
   case granted(transaction: String, balance: Amount)
   /// The key was used for something else.
   case conflict
+  /// There would be more credits than can be counted.
+  case overflow
   case unavailable
 }
 

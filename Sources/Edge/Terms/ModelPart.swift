@@ -79,6 +79,8 @@ struct ModelPart: BitwiseCopyable {
     case error
     /// Nothing is said, but the provider lives.
     case ping
+    /// Something is said that only its own dialect has words for; an answer cannot do without it.
+    case unsayable
   }
 
   var kind: Kind

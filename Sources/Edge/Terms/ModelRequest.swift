@@ -64,10 +64,13 @@ struct ModelEvent: BitwiseCopyable, Equatable {
   }
 
   var kind = Kind.part
+  /// Of an error: which.
+  var errorCode = ErrorCode.providerError
   /// Bytes of text, tool arguments and the like in it, for estimates.
   var contentBytes: Int64 = 0
-  /// A choice of the answer ends with it.
-  var finishes = false
+  /// How many choices of the answer end with it.
+  var choicesFinished: Int64 = 0
+  var finishes: Bool { choicesFinished > 0 }
   /// What it says about the usage; `source` is `.none` when it says nothing.
   var usage = Usage()
   /// How far that reaches.

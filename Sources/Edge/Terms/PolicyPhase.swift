@@ -13,8 +13,15 @@ enum PolicyPhase: String, Sendable, CaseIterable {
   case onSelect = "on_select"
   /// When a provider has failed, before the next one is asked.
   case onRetry = "on_retry"
+  /// When the head of the answer of a service or provider is there and the client has nothing of it.
+  case onResponse = "on_response"
+  /// For each piece of the content of such an answer, before the client gets it.
+  case onChunk = "on_chunk"
   /// Answers a route, after its policies.
   case handle
   /// After everything, exactly once.
   case onLog = "on_log"
+
+  /// What is asked about answers of services and providers on HTTP.
+  static let answers: [PolicyPhase] = [.onResponse, .onChunk]
 }

@@ -56,13 +56,20 @@ struct SocketAddress: BitwiseCopyable, Equatable {
       words.0 = raw.loadUnaligned(fromByteOffset: offset, as: UInt64.self)
       words.1 = raw.loadUnaligned(fromByteOffset: offset + 8, as: UInt64.self)
       isIPv6 = true
-      // ::ffff:0:0/96 of RFC 4291 section 2.5.5.2, as it stands in a little-endian word.
-      if words.0 == 0, words.1 & 0xffff_ffff == 0xffff_0000 {
-        words = (words.1 >> 32, 0)
-        isIPv6 = false
-      }
     }
+    unmap()
   }
+
+  /// An IPv4 address that is written as one of IPv6 becomes what it is: ::ffff:0:0/96 of RFC 4291 section 2.5.5.2, as
+  /// it stands in a little-endian word.
+  mutating func unmap() {
+    guard isIPv6, words.0 == 0, words.1 & 0xffff_ffff == 0xffff_0000 else { return }
+    words = (words.1 >> 32, 0)
+    isIPv6 = false
+  }
+
+  /// Whether it is the same host, whatever the ports are.
+  func isHost(of other: SocketAddress) -> Bool { words == other.words && isIPv6 == other.isIPv6 }
 
   /// Calls `body` with the form the kernel takes.
   func withKernelForm<T>(_ body: (UnsafePointer<sockaddr>, socklen_t) -> T) -> T {

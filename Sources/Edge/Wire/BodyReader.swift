@@ -24,7 +24,7 @@ struct BodyStep: BitwiseCopyable, Equatable {
 struct BodyReader: BitwiseCopyable, Equatable {
   private enum State: UInt8 {
     case firstDigit, digits, sizeEnd, extensionName, extensionNameRest, extensionValue, extensionToken
-    case extensionQuoted, extensionQuotedEnd, data, dataCR, dataLF
+    case extensionQuoted, extensionEscaped, extensionQuotedEnd, data, dataCR, dataLF
     case trailerStart, trailerName, trailerValue, trailerEnd, lastEnd, length, untilClose, done
   }
 
@@ -103,7 +103,8 @@ struct BodyReader: BitwiseCopyable, Equatable {
   private mutating func advance(_ byte: UInt8, _ classes: ByteClasses) -> HeadFault? {
     switch state {
     case .firstDigit, .digits, .sizeEnd: return advanceSize(byte)
-    case .extensionName, .extensionNameRest, .extensionValue, .extensionToken, .extensionQuoted, .extensionQuotedEnd:
+    case .extensionName, .extensionNameRest, .extensionValue, .extensionToken, .extensionQuoted, .extensionEscaped,
+      .extensionQuotedEnd:
       extra += 1
       if Int(extra) > Limits.chunkExtensionBytesMax { return .badChunkExtension }
       return advanceExtension(byte, classes)
@@ -166,7 +167,9 @@ struct BodyReader: BitwiseCopyable, Equatable {
     case .extensionValue where byte == 0x22: state = .extensionQuoted
     case .extensionToken where isToken: break
     case .extensionQuoted where byte == 0x22: state = .extensionQuotedEnd
-    case .extensionQuoted where byte >= 0x20 && byte != 0x7f && byte != 0x5c: break
+    case .extensionQuoted where byte == 0x5c: state = .extensionEscaped
+    case .extensionQuoted where byte >= 0x20 && byte != 0x7f || byte == 0x09: break
+    case .extensionEscaped where byte >= 0x20 && byte != 0x7f || byte == 0x09: state = .extensionQuoted
     case .extensionNameRest where byte == 0x3b, .extensionToken where byte == 0x3b,
       .extensionQuotedEnd where byte == 0x3b:
       state = .extensionName

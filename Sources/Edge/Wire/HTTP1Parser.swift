@@ -34,6 +34,8 @@ struct RequestHead: BitwiseCopyable {
   var framing = BodyFraming.none
   var keepAlive = true
   var expectsContinue = false
+  /// OPTIONS: how many hops it may still go; nil: as many as there are.
+  var maxForwards: UInt64?
   /// Connection names `upgrade` and Upgrade names `websocket`.
   var asksUpgrade = false
 }
@@ -82,6 +84,8 @@ struct HTTP1Parser {
     var namesOthers = false
     var hasUpgrade = false
     var expectsContinue = false
+    var maxForwards: UInt64?
+    var hasBadMaxForwards = false
   }
 
   // MARK: Requests
@@ -94,12 +98,15 @@ struct HTTP1Parser {
     let count = min(available, limits.bytes)
     var start = 0
     if count >= 2, bytes[0] == 0x0d, bytes[1] == 0x0a { start = 2 }
-    guard let end = lineEnd(bytes, start, count) else { return unfinished(bytes, start, count, limits) }
+    guard let end = lineEnd(bytes, start, count) else {
+      if let fault = fault(ofBeginning: bytes, start, count) { return .refused(fault) }
+      return unfinished(count, limits)
+    }
     head = RequestHead()
     if let fault = fault(ofLine: bytes, start, end) { return .refused(fault) }
     if let fault = readRequestLine(bytes, start, end - 1, into: &head) { return .refused(fault) }
     switch readFields(bytes, end + 1, count, limits, isRequest: true) {
-    case .incomplete: return unfinished(bytes, start, count, limits)
+    case .incomplete: return unfinished(count, limits)
     case .refused(let fault): return .refused(fault)
     case .complete: break
     }
@@ -156,6 +163,10 @@ struct HTTP1Parser {
     if facts.namesOthers { dropNamedFields(bytes) }
     head.keepAlive = !facts.close && (!head.isVersion10 || facts.keepAlive)
     head.expectsContinue = facts.expectsContinue && !head.isVersion10
+    if head.method == .options {
+      if facts.hasBadMaxForwards { return .badMaxForwards }
+      head.maxForwards = facts.maxForwards
+    }
     head.asksUpgrade = facts.namesUpgrade && facts.hasUpgrade && !head.isVersion10
     if head.asksUpgrade, head.framing != .none, head.framing != .length(0) { return .upgradeWithBody }
     return nil
@@ -169,11 +180,12 @@ struct HTTP1Parser {
     _ bytes: UnsafePointer<UInt8>, _ available: Int, limits: HeadLimits, toHead: Bool, into head: inout ResponseHead
   ) -> HeadProgress {
     let count = min(available, limits.bytes)
-    guard let end = lineEnd(bytes, 0, count) else { return unfinished(bytes, 0, count, limits) }
+    guard let end = lineEnd(bytes, 0, count) else { return unfinished(count, limits) }
     head = ResponseHead()
     if let fault = fault(ofLine: bytes, 0, end) { return .refused(fault) }
     let line = end - 1
-    guard line >= 12, equalBytes(bytes, StaticBytes("HTTP/1.").start, 7), bytes[7] == 0x31 || bytes[7] == 0x30,
+    // A minor version that is not known yet is read as the highest that is (RFC 9112 section 2.3).
+    guard line >= 12, equalBytes(bytes, StaticBytes("HTTP/1.").start, 7), bytes[7] &- 0x30 < 10,
       bytes[8] == 0x20, line == 12 || bytes[12] == 0x20
     else { return .refused(.badStatusLine) }
     var status: UInt16 = 0
@@ -189,7 +201,7 @@ struct HTTP1Parser {
     }
     head.status = status
     switch readFields(bytes, end + 1, count, limits, isRequest: false) {
-    case .incomplete: return unfinished(bytes, 0, count, limits)
+    case .incomplete: return unfinished(count, limits)
     case .refused(let fault): return .refused(fault)
     case .complete: break
     }
@@ -243,10 +255,34 @@ struct HTTP1Parser {
     return nil
   }
 
+  /// What cannot become a request line, such as the beginning of a TLS handshake: whoever speaks something else waits
+  /// for an answer and sends no end of a line.
+  private func fault(ofBeginning bytes: UnsafePointer<UInt8>, _ start: Int, _ count: Int) -> HeadFault? {
+    if start == count || start == 0 && count == 1 && bytes[0] == 0x0d { return nil }
+    if !classes.has(bytes[start], .token) { return .badMethod }
+    guard let place = controlByte(bytes, start, count) else { return nil }
+    var spaces = 0
+    for index in start..<place where bytes[index] == 0x20 { spaces += 1 }
+    return spaces == 0 ? .badMethod : spaces == 1 ? .badTarget : .badVersion
+  }
+
+  /// What cannot become a field.
+  private func fault(ofField bytes: UnsafePointer<UInt8>, _ start: Int, _ count: Int) -> HeadFault? {
+    guard let place = controlByte(bytes, start, count) else { return nil }
+    if bytes[start] == 0x20 || bytes[start] == 0x09 { return .folded }
+    return memchr(bytes + start, 0x3a, place - start) == nil ? .badFieldName : .badFieldValue
+  }
+
+  /// Where a line that has not ended holds a control byte that no line may hold. A CR may be the first half of its end.
+  private func controlByte(_ bytes: UnsafePointer<UInt8>, _ start: Int, _ count: Int) -> Int? {
+    for index in start..<count where bytes[index] < 0x20 && bytes[index] != 0x09 || bytes[index] == 0x7f {
+      return bytes[index] == 0x0d && index == count - 1 ? nil : index
+    }
+    return nil
+  }
+
   /// An incomplete head is refused as soon as it cannot become a permitted one.
-  private func unfinished(
-    _ bytes: UnsafePointer<UInt8>, _ start: Int, _ count: Int, _ limits: HeadLimits
-  ) -> HeadProgress {
+  private func unfinished(_ count: Int, _ limits: HeadLimits) -> HeadProgress {
     count >= limits.bytes ? .refused(.tooLarge) : .incomplete
   }
 
@@ -266,6 +302,7 @@ struct HTTP1Parser {
       if let fault = readField(bytes, start, end - 1, isRequest: isRequest) { return .refused(fault) }
       start = end + 1
     }
+    if let fault = fault(ofField: bytes, start, count) { return .refused(fault) }
     return .incomplete
   }
 
@@ -312,7 +349,7 @@ struct HTTP1Parser {
       facts.host = HeadRange(start, count)
     case .contentLength:
       if facts.hasContentLength { return .contentLengthTwice }
-      guard let length = decimal(value, count) else { return .badContentLength }
+      guard let length = HTTP1Parser.decimal(value, count) else { return .badContentLength }
       facts.contentLength = length
       facts.hasContentLength = true
     case .transferEncoding:
@@ -329,6 +366,11 @@ struct HTTP1Parser {
     case .expect where isRequest:
       guard equalLowered(value, count, "100-continue") else { return .badExpectation }
       facts.expectsContinue = true
+    case .maxForwards:
+      // Only OPTIONS and TRACE are counted (RFC 9110 section 7.6.2), so only there it can be wrong.
+      let hops = HTTP1Parser.decimal(value, count)
+      facts.hasBadMaxForwards = facts.hasBadMaxForwards || facts.maxForwards != nil || hops == nil
+      facts.maxForwards = hops
     default:
       break
     }
@@ -347,7 +389,7 @@ struct HTTP1Parser {
   }
 
   /// 1*DIGIT that fits in 18 digits; nothing else (RFC 9110 section 8.6).
-  private func decimal(_ value: UnsafePointer<UInt8>, _ count: Int) -> UInt64? {
+  static func decimal(_ value: UnsafePointer<UInt8>, _ count: Int) -> UInt64? {
     if count == 0 || count > 18 { return nil }
     var result: UInt64 = 0
     for index in 0..<count {

@@ -37,6 +37,8 @@ struct Sender: BitwiseCopyable {
   var isIPv6: Bool
   /// The peer may speak for others: what it claims is kept and appended to.
   var isTrusted: Bool
+  /// The first field whose Forwarded can be read, and all behind it.
+  var firstForwarded = 0
   /// As the client named it; empty when HTTP/1.0 named none.
   var host: UnsafePointer<UInt8>
   var hostCount: Int
@@ -106,14 +108,20 @@ extension ByteWriter {
     for index in 0..<received.table.count {
       let field = received.table.fields[index]
       if field.isDropped { continue }
-      if !field.treatment.isDisjoint(with: [.hopByHop, .rewritten, .claim]) { continue }
+      if !field.treatment.isDisjoint(with: [.hopByHop, .rewritten]) { continue }
+      if field.treatment.contains(.claim), !sender.isTrusted || field.known.isWrittenClaim { continue }
+      if field.known == .maxForwards, head.method == .options {
+        append(oneLess: field, of: received.bytes)
+        continue
+      }
       if field.treatment.contains(.credential), !passing.passes(field.known) { continue }
       append(field, of: received.bytes)
     }
     if let edits { append(edits) }
     append(framing)
     appendClaims(received, sender)
-    append("via: 1.1 edge\r\nx-request-id: ")
+    append(head.isVersion10 ? "via: 1.0 edge" : "via: 1.1 edge" as StaticString)
+    append("\r\nx-request-id: ")
     append(sender.requestID, sender.requestIDCount)
     append("\r\n\r\n")
   }
@@ -121,14 +129,10 @@ extension ByteWriter {
   /// Who asks, in the form of RFC 7239 and in the one that came before it.
   private mutating func appendClaims(_ received: ReceivedHead, _ sender: Sender) {
     append("x-forwarded-for: ")
-    if sender.isTrusted { appendValues(of: .forwardedFor, received) }
+    if sender.isTrusted { appendForwardedFor(received) }
     append(sender.address, sender.addressCount)
     append("\r\nx-forwarded-proto: ")
-    if sender.isTrusted, let proto = received.value(of: .forwardedProto) {
-      append(proto.start, proto.count)
-    } else {
-      append("http")
-    }
+    append(sender.isTrusted ? received.claimedScheme ?? "http" : "http")
     if sender.isTrusted, let host = received.value(of: .forwardedHost) {
       append("\r\nx-forwarded-host: ")
       append(host.start, host.count)
@@ -137,7 +141,7 @@ extension ByteWriter {
       append(sender.host, sender.hostCount)
     }
     append("\r\nforwarded: ")
-    if sender.isTrusted { appendValues(of: .forwarded, received) }
+    if sender.isTrusted { appendForwarded(received, from: sender.firstForwarded) }
     append(sender.isIPv6 ? "for=\"[" : "for=")
     append(sender.address, sender.addressCount)
     append(sender.isIPv6 ? "]\"" : "")
@@ -149,13 +153,32 @@ extension ByteWriter {
     append(";proto=http\r\n")
   }
 
-  /// All values of a field, each followed by a comma.
-  private mutating func appendValues(of header: KnownHeader, _ received: ReceivedHead) {
-    for index in 0..<received.table.count where received.table.fields[index].known == header {
+  /// All addresses in X-Forwarded-For, each followed by a comma.
+  private mutating func appendForwardedFor(_ received: ReceivedHead) {
+    for index in 0..<received.table.count where received.table.fields[index].known == .forwardedFor {
       let range = received.table.fields[index].value
+      forEachListElement(received.bytes + Int(range.start), Int(range.count)) { element, count in
+        append(element, count)
+        append(", ")
+      }
+    }
+  }
+
+  /// All values of Forwarded that are not empty, each followed by a comma.
+  private mutating func appendForwarded(_ received: ReceivedHead, from first: Int) {
+    for index in first..<max(first, received.table.count) where received.table.fields[index].known == .forwarded {
+      let range = received.table.fields[index].value
+      if range.count == 0 { continue }
       append(received.bytes + Int(range.start), Int(range.count))
       append(", ")
     }
+  }
+
+  /// Max-Forwards for the next hop (RFC 9110 section 7.6.2). It was read, and is at least 1.
+  private mutating func append(oneLess field: HeaderField, of bytes: UnsafePointer<UInt8>) {
+    append("max-forwards: ")
+    append(decimal: (HTTP1Parser.decimal(bytes + Int(field.value.start), Int(field.value.count)) ?? 1) - 1)
+    appendLineEnd()
   }
 
   /// The head of a request to a provider of models. Of the client's fields only those pass that say which version of
@@ -197,10 +220,11 @@ extension ByteWriter {
     append("\r\n\r\n")
   }
 
-  /// A service's response, for the client. `date` is added when the service gave none (RFC 9110 section 6.6.1).
+  /// A service's response, for the client. `date` is added when the service gave none (RFC 9110 section 6.6.1); `edits`
+  /// are fields that stand for those of the service.
   mutating func appendResponse(
     _ head: ResponseHead, _ received: ReceivedHead, framing: WrittenFraming, connection: WrittenConnection,
-    requestID: UnsafePointer<UInt8>, requestIDCount: Int, date: StaticBytes
+    requestID: UnsafePointer<UInt8>, requestIDCount: Int, date: StaticBytes, edits: HeaderEdits? = nil
   ) {
     append("HTTP/1.1 ")
     append(decimal: UInt64(head.status), width: 3)
@@ -219,6 +243,7 @@ extension ByteWriter {
       append(date)
       appendLineEnd()
     }
+    if let edits { append(edits) }
     append(framing)
     append(connection)
     append("x-request-id: ")

@@ -7,7 +7,7 @@ enum HeadFault: UInt8, CaseIterable, Error {
   case folded, tooLarge, tooManyFields, hostMissing, hostTwice, badHost, hostMismatch, badContentLength
   case contentLengthTwice, lengthAndChunked, badTransferEncoding, unknownTransferEncoding, codingInOldVersion
   case bodyInOldVersion, badConnection, badExpectation, badStatusLine, badChunkSize, badChunkExtension, badChunkEnd
-  case badTrailer, upgradeWithBody
+  case badTrailer, upgradeWithBody, badMaxForwards, notSecure
 
   var row: HeadFaultRow { HeadFaultRow.table[Int(rawValue)] }
 }
@@ -59,5 +59,8 @@ struct HeadFaultRow: Sendable {
     HeadFaultRow(.badChunkEnd, .invalidRequest, "A chunk does not end with CRLF."),
     HeadFaultRow(.badTrailer, .invalidRequest, "The trailers are malformed or too long."),
     HeadFaultRow(.upgradeWithBody, .invalidRequest, "An upgrade request must not carry a body."),
+    HeadFaultRow(.badMaxForwards, .invalidRequest, "Max-Forwards is not one plain decimal number."),
+    HeadFaultRow(
+      .notSecure, .misdirectedRequest, "A URL of https is asked for on a connection that is not secure."),
   ]
 }

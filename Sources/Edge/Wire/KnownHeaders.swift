@@ -5,7 +5,17 @@
 enum KnownHeader: UInt8, CaseIterable {
   case other, host, contentLength, transferEncoding, connection, keepAlive, proxyConnection, te, trailer, upgrade
   case http2Settings, proxyAuthenticate, proxyAuthorization, expect, authorization, apiKey, cookie, forwarded
-  case forwardedFor, forwardedProto, forwardedHost, forwardedPort, forwardedServer, realIP, requestID, via, proxy, date
+  case forwardedFor, forwardedProto, forwardedHost, forwardedPort, forwardedServer, realIP, clientIP, trueClientIP,
+    cloudflareIP, requestID
+  case via, proxy, date, maxForwards
+
+  /// A claim that Edge writes anew in every request, whoever makes it.
+  var isWrittenClaim: Bool {
+    switch self {
+    case .forwarded, .forwardedFor, .forwardedProto, .forwardedHost: true
+    default: false
+    }
+  }
 
   var row: HeaderRow { HeaderRow.table[Int(rawValue)] }
 }
@@ -21,7 +31,7 @@ struct HeaderTreatment: OptionSet, BitwiseCopyable {
   static let protected = HeaderTreatment(rawValue: 4)
   /// A credential of the client: passed to a service only when the service's `pass` names it.
   static let credential = HeaderTreatment(rawValue: 8)
-  /// A claim about the client. Those that Edge writes itself are continued for a trusted peer, the others never pass.
+  /// A claim about the client, dropped unless a trusted peer makes it. Those that Edge writes itself it continues then.
   static let claim = HeaderTreatment(rawValue: 16)
   /// Dropped from requests whoever sent it.
   static let dropped = HeaderTreatment(rawValue: 32)
@@ -65,10 +75,14 @@ struct HeaderRow: Sendable {
     HeaderRow(.forwardedPort, "x-forwarded-port", [.protected, .claim]),
     HeaderRow(.forwardedServer, "x-forwarded-server", [.protected, .claim]),
     HeaderRow(.realIP, "x-real-ip", [.protected, .claim]),
+    HeaderRow(.clientIP, "x-client-ip", [.protected, .claim]),
+    HeaderRow(.trueClientIP, "true-client-ip", [.protected, .claim]),
+    HeaderRow(.cloudflareIP, "cf-connecting-ip", [.protected, .claim]),
     HeaderRow(.requestID, "x-request-id", [.protected, .rewritten]),
     HeaderRow(.via, "via", [.protected]),
     HeaderRow(.proxy, "proxy", [.dropped]),
     HeaderRow(.date, "date", []),
+    HeaderRow(.maxForwards, "max-forwards", [.protected]),
   ]
 }
 

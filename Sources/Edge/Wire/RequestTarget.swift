@@ -16,6 +16,8 @@ struct RequestTarget: BitwiseCopyable {
   /// The authority of an absolute-form target; empty otherwise.
   var authority: UnsafePointer<UInt8>
   var authorityCount = 0
+  /// An absolute-form target of https.
+  var isSecure = false
 }
 
 /// Makes targets canonical. One per worker; a rewritten path stands in its area until the next target is read.
@@ -41,6 +43,7 @@ struct RequestTargetReader {
       result.authority = start + authorityStart
       result.authorityCount = authorityEnd - authorityStart
       if result.authorityCount == 0 { return nil }
+      result.isSecure = authorityStart == 8
       start += authorityEnd
       rest -= authorityEnd
     }

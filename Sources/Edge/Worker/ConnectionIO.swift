@@ -59,7 +59,8 @@ extension Worker {
   func resume(_ client: Int32) {
     if client < 0 { return }
     let connection = connections.slots + Int(client)
-    if !connection.pointee.isPaused { return }
+    // While a policy judges what came last, nothing more is read.
+    if !connection.pointee.isPaused || exchanges.slots[Int(connection.pointee.exchange)].isJudging { return }
     connection.pointee.isPaused = false
     let service = rows(of: connection.pointee.exchange).services.services[
       Int(exchanges.slots[Int(connection.pointee.exchange)].service)]
@@ -199,6 +200,8 @@ extension Worker {
   /// The request is whole with the service: it has to answer in time.
   func armHead(_ exchange: Int32) {
     let slot = exchanges.slots + Int(exchange)
+    // It has answered.
+    if slot.pointee.isJudging { return }
     let service = rows(of: exchange).services.services[Int(slot.pointee.service)]
     wheel.arm(slot.pointee.client, clock.milliseconds + (answerMilliseconds(exchange) ?? service.headMilliseconds))
   }
@@ -206,6 +209,7 @@ extension Worker {
   /// The request's body is on its way: whoever is waited for has a deadline.
   func armUpload(_ exchange: Int32) {
     let slot = exchanges.slots + Int(exchange)
+    if slot.pointee.isJudging { return }
     let isServiceSlow = connections.slots[Int(slot.pointee.client)].output.count > 0
     if slot.pointee.machine.state == .requesting {
       let service = rows(of: exchange).services.services[Int(slot.pointee.service)]
@@ -243,7 +247,7 @@ extension Worker {
       wheel.arm(slot.pointee.server, max(work(of: exchange).pointee.settleDeadline, clock.milliseconds + 1))
     } else if waits {
       wheel.arm(slot.pointee.server, clock.milliseconds + rows(of: exchange).sendMilliseconds)
-    } else if slot.pointee.request.isEnded || slot.pointee.stoppedUpload {
+    } else if slot.pointee.request.isEnded || slot.pointee.stoppedUpload || slot.pointee.isJudging {
       wheel.arm(slot.pointee.server, TimerWheel.never)
     } else {
       armUpload(exchange)

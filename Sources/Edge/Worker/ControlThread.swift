@@ -91,7 +91,7 @@ final class ControlThread {
     keepsLedger = snapshot.needsLedger
     builder = GenerationBuilder(
       workers: threads, addresses: book, resolver: resolver, keyValues: keyValues, ledger: ledger,
-      names: metrics.names, log: log, builtins: settings.builtins, adminSocket: adminSocket?.listener)
+      metrics: metrics, log: log, builtins: settings.builtins, adminSocket: adminSocket?.listener)
     let first: Generation
     do { first = try builder.build(snapshot, resolved: resolved, number: 1, place: 0) } catch {
       resolver.end()

@@ -20,6 +20,7 @@ extension Worker {
         closeConnection(index)
       } else if slot.pointee.isReadable || !slot.pointee.input.isEmpty {
         readHead(index)
+        if slot.pointee.role == .serverExchange { checkClientLeft(slot.pointee.exchange) }
       }
     case .serverExchange: serveServer(index)
     case .serverSession: serveSession(index)
@@ -97,13 +98,15 @@ extension Worker {
         return false
       }
     }
-    // Nothing can have changed for the parser unless a line has ended or the limit is reached.
+    // Nothing can have changed for the parser unless a line has begun or ended, holds what no line may hold, or the
+    // limit is reached.
     let count = slot.pointee.input.count
     let scanned = Int(slot.pointee.scanned)
     slot.pointee.scanned = Int32(count)
     guard let block = slot.pointee.input.block, count > scanned else { return false }
-    let fresh = block + Int(slot.pointee.input.start) + scanned
-    return memchr(fresh, 0x0a, count - scanned) != nil || count >= rows.headLimits.bytes
+    // A CR is the first half of an end or breaks the line, which only the byte behind it shows.
+    let fresh = block + Int(slot.pointee.input.start) + scanned - 1
+    return scanned <= 2 || holdsControlByte(fresh, count - scanned + 1) || count >= rows.headLimits.bytes
   }
 
   // MARK: The exchange begins
@@ -128,6 +131,8 @@ extension Worker {
       refuse(exchange, fault)
       return
     }
+    let received = ReceivedHead(bytes: UnsafePointer(bytes), table: parser.table)
+    noteClient(exchange, received)
     // CONNECT and TRACE would make Edge a tunnel or an echo of credentials; no route takes them.
     if head.method == .connect || head.method == .trace {
       dropInput(index)
@@ -136,7 +141,6 @@ extension Worker {
       refuse(exchange, .methodNotAllowed, .refused)
       return
     }
-    let received = ReceivedHead(bytes: UnsafePointer(bytes), table: parser.table)
     let raw = received.bytes + Int(head.target.start)
     guard let target = targets.read(raw, Int(head.target.count), method: head.method) else {
       dropInput(index)
@@ -144,6 +148,11 @@ extension Worker {
       return
     }
     noteText(exchange, received, head, target)
+    if target.isSecure, !isSecure(exchange, received) {
+      dropInput(index)
+      refuse(exchange, .notSecure)
+      return
+    }
     do {
       let host = try hostOf(head, received, target)
       route(
@@ -159,11 +168,8 @@ extension Worker {
   private func route(_ exchange: Int32, _ request: ArrivedRequest) {
     let slot = exchanges.slots + Int(exchange)
     let listener = connections.slots[Int(slot.pointee.server)].listener
-    let (target, host, head) = (request.target, request.host, request.head)
-    let query = RouteQuery(
-      host: host.name, hostCount: host.nameCount, path: target.path, pathCount: target.pathCount, method: head.method,
-      listener: listener)
-    switch rows.routes.match(query) {
+    let head = request.head
+    switch rows.routes.match(query(exchange, request, head.method)) {
     case .notFound where listener == ListenerBoard.none:
       // It came by a listener that a reload has just removed: that nothing is served here is only true of this place.
       discardEarlyBody(exchange, request)
@@ -181,6 +187,8 @@ extension Worker {
       slot.pointee.record.route = row.name
       slot.pointee.toleratesFin = row.toleratesFin
       slot.pointee.bodyAllowance = row.bodyBytesMax
+      slot.pointee.judgesHead = row.judgesHeads
+      slot.pointee.judgesChunks = row.judgesChunks
       if row.isSocket {
         askUpgrade(exchange, request, row)
       } else if row.dialect != nil, head.method != .post {
@@ -198,6 +206,13 @@ extension Worker {
     }
   }
 
+  private func query(_ exchange: Int32, _ request: ArrivedRequest, _ method: Method) -> RouteQuery {
+    RouteQuery(
+      host: request.host.name, hostCount: request.host.nameCount, path: request.target.path,
+      pathCount: request.target.pathCount, method: method,
+      listener: connections.slots[Int(exchanges.slots[Int(exchange)].server)].listener)
+  }
+
   /// Does what the route says, now that nobody objects. `edits` are the fields that policies have set.
   func lead(_ exchange: Int32, _ request: ArrivedRequest, _ edits: HeaderEdits?) {
     let row = rows(of: exchange).routeRows[Int(exchanges.slots[Int(exchange)].route)]
@@ -205,6 +220,14 @@ extension Worker {
       if row.isAdmin { return serveOperator(exchange, request, row) }
       discardEarlyBody(exchange, request)
       answerBuiltin(exchange, row.builtin)
+    } else if request.head.maxForwards == 0 {
+      discardEarlyBody(exchange, request)
+      // Nobody takes TRACE, so that this tells what is taken here.
+      if case .methodNotAllowed(let allowed) = rows(of: exchange).routes.match(query(exchange, request, .trace)) {
+        answerOptions(exchange, allowed)
+      } else {
+        answerOptions(exchange, Method.servedBits)
+      }
     } else {
       forward(exchange, row.service, request, edits)
     }
@@ -230,7 +253,7 @@ extension Worker {
     if slot.pointee.isCollected { slot.pointee.requestFraming = .length(UInt64(content.count)) }
     if let edits { request.received.table.drop(edits, of: request.received.bytes) }
     var writer = ByteWriter(base: outgoing, capacity: Limits.scratchBytes)
-    withSender(exchange, request.host) { sender in
+    withSender(exchange, request) { sender in
       writer.appendRequest(
         head, request.received, target: target, framing: slot.pointee.requestFraming, passing: row.passes,
         sender: sender, authority: rows.services.endpoints[Int(row.firstEndpoint)].authority, edits: edits)
@@ -489,6 +512,5 @@ extension Worker {
       }
       if connections.slots[Int(server)].isReadable { markReady(server) }
     }
-    checkClientLeft(exchange)
   }
 }

@@ -19,7 +19,9 @@ extension Worker {
     if checkClientLeft(exchange) { return }
     switch slot.pointee.machine.state {
     case .requesting, .duplex:
-      if connection.pointee.isReadable, !slot.pointee.stoppedUpload { relayRequest(exchange) }
+      if connection.pointee.isReadable, !slot.pointee.stoppedUpload, !slot.pointee.isJudging {
+        relayRequest(exchange)
+      }
     case .suspended:
       if connection.pointee.isReadable, slot.pointee.collects { collectMore(exchange) }
     case .deciding, .connecting, .awaiting, .responding, .settling, .flushing, .ended: break
@@ -48,21 +50,14 @@ extension Worker {
     return true
   }
 
-  /// Whether the client's connection is read now, so that its end shows there.
-  private func readsRequest(_ exchange: Int32) -> Bool {
-    let slot = exchanges.slots + Int(exchange)
-    if slot.pointee.collects { return true }
-    if slot.pointee.request.isEnded || slot.pointee.stoppedUpload || slot.pointee.client < 0 { return false }
-    return connections.slots[Int(slot.pointee.client)].output.count <= Limits.unsentHigh
-  }
-
   /// A client that has closed its sending side is gone, unless the route says that it waits; true when that ended the
-  /// exchange.
+  /// exchange. The kernel tells of it once: whatever was still unread, nobody is there to get the answer. So it is
+  /// asked when the event comes, and when a head has been read for which the event came too early.
   @discardableResult
   func checkClientLeft(_ exchange: Int32) -> Bool {
     let slot = exchanges.slots + Int(exchange)
     let server = connections.slots + Int(slot.pointee.server)
-    if !server.pointee.peerEnded || slot.pointee.toleratesFin || readsRequest(exchange) { return false }
+    if !server.pointee.peerEnded || slot.pointee.toleratesFin { return false }
     switch slot.pointee.machine.state {
     case .suspended, .connecting, .requesting, .awaiting, .duplex, .responding, .settling:
       perform(exchange, slot.pointee.machine.clientLeft())

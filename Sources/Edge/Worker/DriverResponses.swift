@@ -133,10 +133,9 @@ extension Worker {
     beginResponse(exchange, head, bytes, count)
   }
 
-  /// Writes the head for the client and, behind it, as much of the body as came with it.
+  /// The head of the final answer is here.
   private func beginResponse(_ exchange: Int32, _ head: ResponseHead, _ bytes: BytePointer, _ count: Int) {
     let slot = exchanges.slots + Int(exchange)
-    let client = slot.pointee.client
     buffers.giveBack(&slot.pointee.held)
     slot.pointee.record.answered = clock.monotonic
     slot.pointee.record.status = head.status
@@ -151,6 +150,14 @@ extension Worker {
       beginFetched(exchange, head, bytes, count)
       return
     }
+    if slot.pointee.judgesHead, !judgeHead(exchange, head, bytes, count) { return }
+    writeResponse(exchange, head, bytes, count)
+  }
+
+  /// The head goes to the client, with what policies have set, and behind it as much of the body as came with it.
+  func writeResponse(_ exchange: Int32, _ head: ResponseHead, _ bytes: BytePointer, _ count: Int) {
+    let slot = exchanges.slots + Int(exchange)
+    let client = slot.pointee.client
     slot.pointee.responseFraming = framing(of: head, exchange)
     if slot.pointee.responseFraming == .untilClose || !slot.pointee.request.isEnded
       || isLeaving(slot.pointee.server)
@@ -158,12 +165,19 @@ extension Worker {
       slot.pointee.keepsServer = false
     }
     let received = ReceivedHead(bytes: UnsafePointer(bytes), table: parser.table)
+    var edits: HeaderEdits?
+    if slot.pointee.judgesHead {
+      slot.pointee.judgesHead = false
+      let set = machine(of: exchange).host.edits
+      received.table.drop(set, of: received.bytes)
+      edits = set
+    }
     var writer = ByteWriter(base: outgoing, capacity: Limits.scratchBytes)
     writer.appendResponse(
       head, received, framing: slot.pointee.responseFraming, connection: connectionField(exchange),
       requestID: UnsafePointer(text(of: exchange) + RecordText.requestIDOffset),
       requestIDCount: Int(slot.pointee.record.requestIDCount),
-      date: date())
+      date: date(), edits: edits)
     var body = bytes + head.count
     let rest = count - head.count
     if connections.slots[Int(client)].input.block != nil {
@@ -179,6 +193,7 @@ extension Worker {
       return
     }
     if piece.consumed < rest { slot.pointee.keepsClient = false }
+    if slot.pointee.judgesChunks, piece.payload > 0, !judgePiece(exchange, body, piece, behind: writer) { return }
     slot.pointee.record.responseBytes += UInt64(piece.payload)
     perform(exchange, slot.pointee.machine.responseBegan())
     // One write for both, but for a head so long that both do not fit.
@@ -200,8 +215,9 @@ extension Worker {
     case .length(let length): return .length(length)
     case .chunked, .untilClose: return slot.pointee.isVersion10 ? .untilClose : .chunked
     case .none:
-      // Answers to HEAD and 304 say how long the content would be.
-      guard slot.pointee.isToHead || head.status == 304, let length = parser.givenContentLength else { return .none }
+      // Answers to HEAD and 304 say how long the content would be; 204 never has any (RFC 9110 section 8.6).
+      let isAbout = slot.pointee.isToHead && head.status != 204 || head.status == 304
+      guard isAbout, let length = parser.givenContentLength else { return .none }
       return .length(length)
     }
   }
@@ -233,6 +249,7 @@ extension Worker {
       return
     }
     if piece.consumed < count { slot.pointee.keepsClient = false }
+    if slot.pointee.judgesChunks, piece.payload > 0, !judgePiece(exchange, scratch, piece) { return }
     slot.pointee.record.responseBytes += UInt64(piece.payload)
     if slot.pointee.origin != .client {
       if gather(exchange, piece.start, piece.count) { afterPiece(exchange) }
@@ -372,6 +389,7 @@ extension Worker {
     // with a reset.
     let isQuiet = slot.pointee.clientCloses && slot.pointee.request.isEnded
     buffers.giveBack(&slot.pointee.held)
+    buffers.giveBack(&slot.pointee.answer)
     slot.pointee.server = -1
     if hasPolicies { abandonPolicy(exchange) }
     if slot.pointee.origin == .message {

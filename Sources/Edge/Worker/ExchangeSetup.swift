@@ -60,6 +60,11 @@ extension Worker {
     slot.pointee.policyStep = 0
     slot.pointee.policyPhase = .onRequest
     slot.pointee.edits = .none
+    slot.pointee.judgesHead = false
+    slot.pointee.judgesChunks = false
+    slot.pointee.chunks = 0
+    slot.pointee.answer = .none
+    slot.pointee.isJudging = false
     slot.pointee.hasWork = false
     slot.pointee.upstreamStatus = 0
     slot.pointee.isMetered = false
@@ -113,6 +118,30 @@ extension Worker {
     isDraining || connections.slots[Int(server)].listener == ListenerBoard.none
   }
 
+  /// Whose connection the exchange has come by.
+  private func peer(of exchange: Int32) -> SocketAddress {
+    connections.slots[Int(exchanges.slots[Int(exchange)].server)].address
+  }
+
+  /// Who asks, where a trusted peer speaks for others.
+  @inline(__always)
+  func noteClient(_ exchange: Int32, _ received: ReceivedHead) {
+    let peer = peer(of: exchange)
+    guard rows.trusts(peer) else { return }
+    noteClient(exchange, received.client(behind: peer, parser.classes) { rows.trusts($0) })
+  }
+
+  /// This one asks, whoever's connection it is.
+  func noteClient(_ exchange: Int32, _ client: SocketAddress) {
+    let slot = exchanges.slots + Int(exchange)
+    slot.pointee.record.client = client
+    let peer = peer(of: exchange)
+    if peer.isHost(of: client) { return }
+    var writer = ByteWriter(base: text(of: exchange) + RecordText.peerOffset, capacity: Limits.addressTextBytes)
+    writer.append(host: peer)
+    slot.pointee.record.peerCount = UInt16(writer.count)
+  }
+
   /// Keeps what the log and the answer will tell: path, host and request id.
   func noteText(_ exchange: Int32, _ received: ReceivedHead, _ head: RequestHead, _ target: RequestTarget) {
     let slot = exchanges.slots + Int(exchange)
@@ -129,12 +158,19 @@ extension Worker {
       memcpy(area + RecordText.methodOffset, received.bytes + Int(head.methodRange.start), Int(head.methodRange.count))
       slot.pointee.record.methodCount = head.methodRange.count
     }
-    guard rows.trusts(slot.pointee.record.client), let given = received.value(of: .requestID) else { return }
-    // A peer that may speak for others may have named the request already.
-    guard given.count > 0, given.count <= Limits.requestIDBytes else { return }
+    guard rows.trusts(peer(of: exchange)), let given = received.value(of: .requestID) else { return }
+    // A peer that may speak for others may have named the request already; two names are none.
+    guard given.count > 0, given.count <= Limits.requestIDBytes, received.count(named: "x-request-id") == 1 else {
+      return
+    }
     for place in 0..<given.count where !parser.classes.has(given.start[place], .unreserved) { return }
     memcpy(area + RecordText.requestIDOffset, given.start, given.count)
     slot.pointee.record.requestIDCount = UInt16(given.count)
+  }
+
+  /// Whether the client has asked by https: no listener speaks it, so a trusted peer must say so.
+  func isSecure(_ exchange: Int32, _ received: ReceivedHead) -> Bool {
+    rows.trusts(peer(of: exchange)) && received.claimsSecure(parser.classes)
   }
 
   /// The one host that the request is for. An absolute target and the Host field must agree (RFC 9112 section 3.2.2).
@@ -148,7 +184,7 @@ extension Worker {
     var (text, textCount) = (field, fieldCount)
     if target.authorityCount > 0 {
       (text, textCount) = (target.authority, target.authorityCount)
-      if hasField, !sameAuthority(text, textCount, field, fieldCount) { throw .hostMismatch }
+      if hasField, !sameAuthority(text, textCount, field, fieldCount, target.isSecure) { throw .hostMismatch }
     }
     guard let range = targets.hostName(text, textCount) else { throw .badHost }
     if text[0] == 0x5b {
@@ -157,13 +193,15 @@ extension Worker {
     return RequestHost(name: text, nameCount: Int(range.count), text: text, textCount: textCount)
   }
 
-  /// Equality of authorities without regard to case; a default port may stand on one side only.
+  /// Equality of authorities without regard to case; a default port, or an empty one, may stand on one side only.
   private func sameAuthority(
-    _ left: UnsafePointer<UInt8>, _ leftCount: Int, _ right: UnsafePointer<UInt8>, _ rightCount: Int
+    _ left: UnsafePointer<UInt8>, _ leftCount: Int, _ right: UnsafePointer<UInt8>, _ rightCount: Int, _ isSecure: Bool
   ) -> Bool {
+    let port = isSecure ? StaticBytes(":443") : StaticBytes(":80")
     func withoutDefaultPort(_ bytes: UnsafePointer<UInt8>, _ count: Int) -> Int {
-      if count > 3, equalBytes(bytes + count - 3, StaticBytes(":80").start, 3) { return count - 3 }
-      return count
+      if count > 1, bytes[count - 1] == 0x3a { return count - 1 }
+      let rest = count - port.count
+      return rest > 0 && equalBytes(bytes + rest, port.start, port.count) ? rest : count
     }
     let count = withoutDefaultPort(left, leftCount)
     if count != withoutDefaultPort(right, rightCount) { return false }
@@ -172,15 +210,17 @@ extension Worker {
 
   /// Calls `body` with the description of where a request came from.
   @inline(__always)
-  func withSender(_ exchange: Int32, _ host: RequestHost, _ body: (Sender) -> Void) {
+  func withSender(_ exchange: Int32, _ request: ArrivedRequest, _ body: (Sender) -> Void) {
     let slot = exchanges.slots + Int(exchange)
-    let address = slot.pointee.record.client
-    var writer = ByteWriter(base: addressText, capacity: Worker.addressTextBytes)
+    let address = peer(of: exchange)
+    let isTrusted = rows.trusts(address)
+    var writer = ByteWriter(base: addressText, capacity: Limits.addressTextBytes)
     writer.append(host: address)
     body(
       Sender(
         address: UnsafePointer(addressText), addressCount: writer.count, isIPv6: address.isIPv6,
-        isTrusted: rows.trusts(address), host: host.text, hostCount: host.textCount,
+        isTrusted: isTrusted, firstForwarded: isTrusted ? request.received.firstForwarded(parser.classes) : 0,
+        host: request.host.text, hostCount: request.host.textCount,
         requestID: UnsafePointer(text(of: exchange) + RecordText.requestIDOffset),
         requestIDCount: Int(slot.pointee.record.requestIDCount)))
   }

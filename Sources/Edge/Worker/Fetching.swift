@@ -79,7 +79,6 @@ extension Worker {
     head.method = ticket.request.method
     prepare(exchange, server, head)
     let slot = exchanges.slots + Int(exchange)
-    slot.pointee.answer = .none
     slot.pointee.answerHeadCount = 0
     slot.pointee.answerBytesMax = Int32(clamping: ticket.request.answerBytesMax)
     slot.pointee.fetch = Unmanaged.passRetained(ticket).toOpaque()

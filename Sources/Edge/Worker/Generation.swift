@@ -24,6 +24,10 @@ struct RouteRow: BitwiseCopyable {
   var handler: Int32 = -1
   /// One of the policies wants to know how exchanges end.
   var logs = false
+  /// One of the policies judges heads of answers.
+  var judgesHeads = false
+  /// One of the policies judges pieces of their content.
+  var judgesChunks = false
   /// How many are asked: the policies, then the handler.
   var askedCount: Int32 { policyCount + (handler >= 0 ? 1 : 0) }
   /// Its number in metrics.
@@ -162,6 +166,8 @@ struct GenerationRows: BitwiseCopyable {
       row.policyCount = Int32(route.policies.count)
       let asked = route.policies + (row.handler >= 0 ? [Int(row.handler)] : [])
       row.logs = asked.contains { plan.policies.first?.has(.onLog, policy: $0) ?? false }
+      row.judgesHeads = route.policies.contains { plan.policies.first?.has(.onResponse, policy: $0) ?? false }
+      row.judgesChunks = route.policies.contains { plan.policies.first?.has(.onChunk, policy: $0) ?? false }
       routePolicies += route.policies.map(Int32.init)
       routeRows.append(row)
     }

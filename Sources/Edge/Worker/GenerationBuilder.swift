@@ -31,21 +31,21 @@ final class GenerationBuilder {
   private let limits = RateLimits()
   private let keyValues: KeyValueStore
   private let ledger: Ledger
-  private let names: MetricNames
+  private let metrics: Metrics
   /// What operators are served, and the socket that is for them in every generation.
   private let builtins: BuiltinTable
   private let adminSocket: ListenerSocket?
 
   init(
     workers: Int, addresses: AddressBook, resolver: Resolver, keyValues: KeyValueStore, ledger: Ledger,
-    names: MetricNames, log: Log, builtins: BuiltinTable = BuiltinTable(rows: []), adminSocket: ListenerSocket? = nil
+    metrics: Metrics, log: Log, builtins: BuiltinTable = BuiltinTable(rows: []), adminSocket: ListenerSocket? = nil
   ) {
     self.workers = workers
     self.builtins = builtins
     self.adminSocket = adminSocket
     self.keyValues = keyValues
     self.ledger = ledger
-    self.names = names
+    self.metrics = metrics
     self.log = log
     self.addresses = addresses
     self.resolver = resolver
@@ -75,7 +75,7 @@ final class GenerationBuilder {
         snapshot: snapshot, workers: workers, resolved: resolved, listeners: opened + adminListener,
         builtins: builtins, services: claimed.services,
         endpoints: claimed.endpoints, tlsContexts: snapshot.trustFiles.map { contexts[$0.contentHash] ?? [] },
-        policies: policies, names: names)
+        policies: policies, names: metrics.names)
       return Generation(number: number, place: place, plan: plan)
     } catch {
       release(services: claimed.services, endpoints: claimed.endpoints)
@@ -125,7 +125,8 @@ final class GenerationBuilder {
   ) throws(GenerationError) -> [PolicyMachine] {
     guard let clock = LuaClock() else { throw GenerationError(message: "the system gives no timer for scripts") }
     defer { clock.end() }
-    let tools = PolicyTools(snapshot, limits: limits, keyValues: keyValues, log: log, ledger: ledger)
+    let tools = PolicyTools(
+      snapshot, limits: limits, keyValues: keyValues, log: log, ledger: ledger, metrics: metrics)
     do throws(PolicyFaults) {
       var machines: [PolicyMachine] = []
       for _ in 0..<(workers - 1) { machines.append(try PolicyMachine(snapshot, tools, clock: clock)) }

@@ -123,6 +123,16 @@ extension Worker {
       UnsafeBufferPointer(start: body.base, count: body.count), replyContext(exchange))
   }
 
+  /// OPTIONS that may go no farther is answered here (RFC 9110 section 7.6.2).
+  func answerOptions(_ exchange: Int32, _ allowed: UInt16) {
+    var context = replyContext(exchange)
+    context.allowed = allowed
+    perform(exchange, exchanges.slots[Int(exchange)].machine.replied(.completed))
+    sendReply(
+      exchange, ReplyHead(status: 204, reason: "No Content", contentType: nil),
+      UnsafeBufferPointer(start: nil, count: 0), context)
+  }
+
   private func replyContext(_ exchange: Int32) -> ReplyContext {
     let slot = exchanges.slots + Int(exchange)
     // A body that is not read to its end cannot be told from the next request.

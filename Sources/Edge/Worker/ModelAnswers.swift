@@ -31,6 +31,7 @@ extension Worker {
     let work = work(of: exchange)
     let spoken = provider(exchange).dialect
     guard let client = dialect(of: exchange), client != spoken else { return true }
+    let streams = isToldAsStream(exchange)
     if ProviderStatus(status: exchanges.slots[Int(exchange)].upstreamStatus) != .answers {
       return translateRefusal(exchange, from: spoken, to: client)
     }
@@ -39,11 +40,18 @@ extension Worker {
     defer { modelParts.reset() }
     Dialect.readParts(spoken, answer: base, work.pointee.answer.count, document, into: modelParts)
     let identity = answerIdentity(exchange)
+    let usage = cost(exchange, .completed).usage
     var isTold = !modelParts.parts.isEmpty
+    if streams { modelParts.add(ModelPart(.end)) }
     if client == .platformV1 { work.pointee.reason = PlatformV1.finishReason(modelParts) }
     let isWritten = rewriteAnswer(exchange) { writer in
       guard isTold else { return }
-      isTold = Dialect.writeAnswer(client, modelParts, identity, work.pointee.event.usage, document, to: &writer)
+      if streams {
+        var writing = StreamWriting()
+        isTold = Dialect.writeEvents(client, modelParts, identity, usage, &writing, to: &writer)
+      } else {
+        isTold = Dialect.writeAnswer(client, modelParts, identity, usage, document, to: &writer)
+      }
       document.reset()
     }
     if isTold, isWritten { return true }
@@ -53,6 +61,52 @@ extension Worker {
       attemptFailed(exchange, .providerError, .upstreamError, "its answer cannot be told in the client's dialect")
     }
     return false
+  }
+
+  /// A whole answer for a client that waits for a stream in another dialect. On a WebSocket `done` takes it as it is.
+  func isToldAsStream(_ exchange: Int32) -> Bool {
+    let work = work(of: exchange)
+    return work.pointee.kind == .whole && work.pointee.request.streams
+      && ProviderStatus(status: exchanges.slots[Int(exchange)].upstreamStatus) == .answers
+      && exchanges.slots[Int(exchange)].origin != .message && dialect(of: exchange) != provider(exchange).dialect
+  }
+
+  /// What a failure within a success means is what its status would have meant. True: the request is at fault, and the
+  /// answer is what the provider says about it; else the attempt has failed.
+  func isAboutRequest(_ exchange: Int32, _ code: ErrorCode, _ reason: StaticString) -> Bool {
+    let status = ProviderStatus.status(of: code)
+    if case .fails(let code) = ProviderStatus(status: status) {
+      attemptFailed(exchange, code, .upstreamError, reason)
+      return false
+    }
+    exchanges.slots[Int(exchange)].upstreamStatus = status
+    return true
+  }
+
+  /// A stream begins with an error of the provider, the first of these events: it is the whole answer.
+  func refuseStream(_ exchange: Int32, _ bytes: UnsafePointer<UInt8>, _ count: Int) {
+    let slot = exchanges.slots + Int(exchange)
+    let work = work(of: exchange)
+    guard isAboutRequest(exchange, work.pointee.stream.errorCode, "it reported an error in its stream") else { return }
+    var scanner = EventScanner()
+    var said = Body.none
+    guard let event = scanner.next(bytes, from: 0, count) ?? scanner.last(bytes, from: 0, count),
+      said.makeRoom(event.count, &buffers, shared.bodies) == .granted, let base = said.base
+    else {
+      noRoom(exchange)
+      return
+    }
+    var writer = ByteWriter(base: base, capacity: said.capacity)
+    EventScanner.join(bytes, event, to: &writer)
+    said.advance(writer.count)
+    work.pointee.answer.giveBack(&buffers, shared.bodies)
+    work.pointee.waiting.giveBack(&buffers, shared.bodies)
+    work.pointee.answer = said
+    work.pointee.kind = .whole
+    slot.pointee.responseFraming = .none
+    // What else the stream has is of no use.
+    slot.pointee.keepsClient = false
+    meteredEnded(exchange)
   }
 
   /// What the provider says about the request, as an error in the client's form.

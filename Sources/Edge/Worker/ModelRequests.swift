@@ -66,7 +66,7 @@ extension Worker {
     work.pointee.isDispatched = false
     work.pointee.settlement = .open
     work.pointee.kind = .none
-    work.pointee.stream = MeteredStream()
+    work.pointee.stream = MeteredStream(choices: work.pointee.request.choices)
     work.pointee.event = ModelEvent()
     work.pointee.isWhole = false
     work.pointee.reason = nil

@@ -129,8 +129,11 @@ extension Worker {
 
   /// What policies were shown is about to be given back.
   func hideRequest(_ exchange: Int32) {
-    machine(of: exchange).host.view = nil
-    machine(of: exchange).host.message = nil
+    let host = machine(of: exchange).host
+    host.view = nil
+    host.message = nil
+    host.answer = nil
+    host.chunk = nil
   }
 
   /// Puts what is known of the content in the machine's reach.
@@ -169,12 +172,17 @@ extension Worker {
       answer(exchange, verdict)
       return false
     }
+    notePolicyFailure(exchange)
+    refuse(exchange, .policyError, .policyError)
+    return false
+  }
+
+  /// The policy that runs has failed.
+  func notePolicyFailure(_ exchange: Int32) {
     noteScriptTime()
     let metric = rows(of: exchange).policyMetrics[Int(policy(exchange))]
     metrics.notePolicyError(metric, worker: index)
-    slot.pointee.record.policy = rows(of: exchange).policyNames[Int(policy(exchange))]
-    refuse(exchange, .policyError, .policyError)
-    return false
+    exchanges.slots[Int(exchange)].record.policy = rows(of: exchange).policyNames[Int(policy(exchange))]
   }
 
   /// A policy that failed may have taken its time: deadlines should know, and what else comes in this turn waits for
@@ -220,7 +228,13 @@ extension Worker {
       sendAnswer(exchange, verdict)
       return
     }
-    slot.pointee.record.policy = rows(of: exchange).policyNames[Int(policy(exchange))]
+    tellVerdict(exchange, verdict) { _ in refuse(exchange, code, .refused) }
+  }
+
+  /// The error that a policy has chosen, with what it says about it.
+  func tellVerdict(_ exchange: Int32, _ verdict: PolicyVerdict, _ refuse: (ErrorCode) -> Void) {
+    guard let code = verdict.code else { return }
+    exchanges.slots[Int(exchange)].record.policy = rows(of: exchange).policyNames[Int(policy(exchange))]
     replyDetail.message = verdict.message.flatMap { text in
       text.baseAddress.map { StaticBytes(start: $0, count: text.count) }
     }
@@ -228,7 +242,7 @@ extension Worker {
     replyDetail.details = verdict.details.flatMap { text in
       text.baseAddress.map { StaticBytes(start: $0, count: text.count) }
     }
-    refuse(exchange, code, .refused)
+    refuse(code)
   }
 
   // MARK: Waiting
@@ -281,7 +295,7 @@ extension Worker {
   }
 
   /// Performs what a policy waits for.
-  private func begin(_ operation: Operation, of exchange: Int32) {
+  func begin(_ operation: Operation, of exchange: Int32) {
     let slot = exchanges.slots + Int(exchange)
     if case .body = operation {
       awaitContent(exchange, answers: true)
@@ -323,6 +337,10 @@ extension Worker {
     let isAwaited = slot.pointee.serial == answer.exchange.serial && slot.pointee.policyWaits == answer.wait
     if isAwaited, slot.pointee.machine.state == .ended {
       if let given = answer.answer, slot.pointee.policyCoroutine >= 0 { goOnLogging(exchange, given) }
+      return
+    }
+    if isAwaited, slot.pointee.isJudging {
+      goOnJudging(exchange, answer)
       return
     }
     guard isAwaited, slot.pointee.machine.state == .suspended else {

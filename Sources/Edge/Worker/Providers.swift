@@ -82,7 +82,7 @@ extension Worker {
     if step.fault != nil {
       slot.pointee.keepsClient = false
       // What stands behind the end is not about this answer.
-      if work.pointee.kind == .stream, !takeEvents(exchange, bytes, step.payload) { return }
+      if work.pointee.kind == .stream, !takeEvents(exchange, bytes, step.payload, then: .fault) { return }
       if work.pointee.stream.sawEnd { meteredEnded(exchange) } else { upstreamFailed(exchange) }
       return
     }
@@ -107,7 +107,7 @@ extension Worker {
   }
 
   /// How long the rest of the answer may take, and whether it must wait for a slow client.
-  private func awaitMore(_ exchange: Int32) {
+  func awaitMore(_ exchange: Int32) {
     let slot = exchanges.slots + Int(exchange)
     let work = work(of: exchange)
     let connection = connections.slots + Int(slot.pointee.client)
@@ -136,10 +136,10 @@ extension Worker {
   /// A piece of a stream: whole events go on, what waits is kept, and what is no whole event. False when the exchange
   /// goes on in another way.
   private func takeEvents(
-    _ exchange: Int32, _ bytes: BytePointer, _ count: Int, isLast: Bool = false
+    _ exchange: Int32, _ bytes: BytePointer, _ count: Int, then: EventsRest = .more
   ) -> Bool {
     let work = work(of: exchange)
-    if count == 0, !isLast { return true }
+    if count == 0, then != .last { return true }
     var (start, total) = (bytes, count)
     if work.pointee.answer.count > 0 {
       guard work.pointee.answer.append(bytes, count, &buffers, shared.bodies) == .granted,
@@ -150,18 +150,43 @@ extension Worker {
       }
       (start, total) = (base, work.pointee.answer.count)
     }
+    return takeEvents(exchange, from: start, total, then: then)
+  }
+
+  /// Of what may be whole events. `then`: what is to be done when they are told.
+  func takeEvents(_ exchange: Int32, from bytes: BytePointer, _ count: Int, then: EventsRest) -> Bool {
+    let slot = exchanges.slots + Int(exchange)
+    let work = work(of: exchange)
+    let isLast = then == .last
+    var (start, total) = (bytes, count)
     while true {
       guard let (piece, events) = readEvents(exchange, start, total, isLast: isLast) else {
         noRoom(exchange)
         return false
       }
-      guard tellEvents(exchange, piece, events, isLast: isLast), keepPartial(exchange, start, total, piece.restCount)
-      else { return false }
+      if piece.isRefused {
+        refuseStream(exchange, start + total - piece.restCount, piece.restCount)
+        return false
+      }
+      if slot.pointee.judgesHead || slot.pointee.judgesChunks {
+        guard keepJudged(exchange, piece, events, then: then), keepPartial(exchange, start, total, piece.restCount),
+          judgeEvents(exchange)
+        else { return false }
+      } else {
+        guard tellEvents(exchange, piece, events, isLast: isLast), keepPartial(exchange, start, total, piece.restCount)
+        else { return false }
+      }
       if !piece.isFull { break }
       (start, total) = (work.pointee.answer.base ?? bytes, work.pointee.answer.count)
     }
+    return eventsTaken(exchange)
+  }
+
+  /// What was read is told, or waits; false when the exchange goes on in another way.
+  func eventsTaken(_ exchange: Int32) -> Bool {
+    let work = work(of: exchange)
     // A usage that was not told yet may still follow.
-    if work.pointee.stream.sawEnd, work.pointee.stream.usage.source == .reported, work.pointee.settlement == .open {
+    if work.pointee.stream.sawEnd, work.pointee.stream.usageIsWhole, work.pointee.settlement == .open {
       settle(exchange, .completed, awaits: true)
     }
     return work.pointee.settlement != .written || releaseWaiting(exchange)
@@ -172,10 +197,6 @@ extension Worker {
     _ exchange: Int32, _ piece: MeteredPiece, _ events: BytePointer, isLast: Bool
   ) -> Bool {
     let work = work(of: exchange)
-    if piece.isRefused {
-      upstreamFailed(exchange, "it reported an error in its stream")
-      return false
-    }
     // What has waited up to here was the opening.
     if piece.opens, !releaseWaiting(exchange) { return false }
     if piece.passCount > 0, !sendEvents(exchange, events, piece.passCount) { return false }
@@ -184,6 +205,13 @@ extension Worker {
       noRoom(exchange)
       return false
     }
+    return isTellable(exchange, piece, isLast: isLast)
+  }
+
+  /// Whether the answer goes on behind a piece of which all that can be told is; false when the exchange goes on in
+  /// another way.
+  func isTellable(_ exchange: Int32, _ piece: MeteredPiece, isLast: Bool) -> Bool {
+    let work = work(of: exchange)
     if piece.isFault, work.pointee.stream.sawEnd {
       // What stands behind the end is not about this answer.
       exchanges.slots[Int(exchange)].keepsClient = false
@@ -257,11 +285,12 @@ extension Worker {
     return AnswerIdentity(
       attempt: record.attempt, model: rows(of: exchange).models.models[Int(candidate(exchange).model)].name,
       created: record.startWall / 1_000_000_000, message: messageID(of: exchange),
-      asksUsage: work(of: exchange).pointee.request.asksUsage)
+      asksUsage: work(of: exchange).pointee.request.asksUsage,
+      inputTokens: work(of: exchange).pointee.tokens.inputTokens)
   }
 
   /// Sends whole events, behind the answer's head if they are the first.
-  private func sendEvents(_ exchange: Int32, _ bytes: UnsafePointer<UInt8>, _ count: Int) -> Bool {
+  func sendEvents(_ exchange: Int32, _ bytes: UnsafePointer<UInt8>, _ count: Int) -> Bool {
     let slot = exchanges.slots + Int(exchange)
     let work = work(of: exchange)
     if slot.pointee.origin == .message {
@@ -299,7 +328,7 @@ extension Worker {
     if slot.pointee.responseFraming == .untilClose || isLeaving(slot.pointee.server) {
       slot.pointee.keepsServer = false
     }
-    appendModelHead(exchange, "text/event-stream; charset=utf-8", &writer)
+    appendModelHead(exchange, answerEdits(exchange), &writer)
     if slot.pointee.responseFraming == .chunked { writer.append("transfer-encoding: chunked\r\n") }
     writer.appendLineEnd()
     // Settling has its own way to begin.
@@ -308,18 +337,22 @@ extension Worker {
     }
   }
 
-  /// The head of an answer of a model, without its framing and its end.
-  private func appendModelHead(_ exchange: Int32, _ contentType: StaticString, _ writer: inout ByteWriter) {
+  /// The head of an answer of a model, without its framing and its end; `edits` are fields that policies have set.
+  func appendModelHead(_ exchange: Int32, _ edits: HeaderEdits?, _ writer: inout ByteWriter) {
     let slot = exchanges.slots + Int(exchange)
     writer.append("HTTP/1.1 ")
-    writer.append(decimal: UInt64(slot.pointee.record.status), width: 3)
+    writer.append(decimal: UInt64(slot.pointee.upstreamStatus), width: 3)
     writer.append(byte: 0x20)
-    writer.append(ReplyHead.reason(of: slot.pointee.record.status))
+    writer.append(ReplyHead.reason(of: slot.pointee.upstreamStatus))
     writer.append("\r\ndate: ")
     writer.append(date())
-    writer.append("\r\ncontent-type: ")
-    writer.append(contentType)
-    writer.append("\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\nx-request-id: ")
+    writer.appendLineEnd()
+    let isStream = work(of: exchange).pointee.kind == .stream || isToldAsStream(exchange)
+    let type: StaticString = isStream ? "text/event-stream; charset=utf-8" : "application/json"
+    writer.append("content-type", StaticBytes(type), unless: edits)
+    writer.append("cache-control", StaticBytes("no-cache"), unless: edits)
+    writer.append("x-accel-buffering", StaticBytes("no"), unless: edits)
+    writer.append("x-request-id: ")
     writer.append(requestID(of: exchange))
     writer.appendLineEnd()
     let provider = provider(exchange)
@@ -332,12 +365,10 @@ extension Worker {
       writer.appendLineEnd()
     }
     if let client = dialect(of: exchange), let name = Dialect.requestIDField(client) {
-      writer.append(name)
-      writer.append(": ")
-      writer.append(requestID(of: exchange))
-      writer.appendLineEnd()
+      writer.append(name, requestID(of: exchange), unless: edits)
     }
     if provider.isDemo { writer.append("edge-demo: true\r\n") }
+    if let edits { writer.append(edits) }
     writer.append(connectionField(exchange))
   }
 
@@ -347,29 +378,38 @@ extension Worker {
   func meteredEnded(_ exchange: Int32) {
     let slot = exchanges.slots + Int(exchange)
     let work = work(of: exchange)
-    work.pointee.isWhole = true
-    let connection = connections.slots + Int(slot.pointee.client)
-    let tookAll =
-      connection.pointee.output.isEmpty && !slot.pointee.stoppedUpload
-      && slot.pointee.contentSent == sentContent(exchange).count
-    let reusable = slot.pointee.keepsClient && tookAll && !connection.pointee.peerEnded && !isDraining
     if work.pointee.kind == .whole {
+      work.pointee.isWhole = true
       readWholeAnswer(exchange)
       if work.pointee.event.kind == .error {
-        // A success that says nothing in the dialect: nobody is charged for it, and nobody gets it.
-        attemptFailed(exchange, .providerError, .upstreamError, "its answer is none")
-        return
+        // A success that says nothing in the dialect: nobody is charged for it, and nobody gets it as one.
+        guard isAboutRequest(exchange, work.pointee.event.errorCode, "its answer is none") else { return }
       }
       if blamesOperator(exchange) {
         attemptFailed(exchange, .providerError, .upstreamError, "it wants to be paid")
         return
       }
       guard translateAnswer(exchange) else { return }
+      if slot.pointee.judgesHead || slot.pointee.judgesChunks, !judgeModel(exchange) { return }
     } else {
       // An event that no blank line ends is one all the same when the answer is over.
-      guard takeEvents(exchange, scratch, 0, isLast: true) else { return }
-      if !work.pointee.hasBegun, !work.pointee.stream.sawEnd, work.pointee.stream.isOpening {
-        attemptFailed(exchange, .providerError, .upstreamError, "its stream ended before it said anything")
+      guard takeEvents(exchange, scratch, 0, then: .last) else { return }
+    }
+    answerRead(exchange)
+  }
+
+  /// Nothing more is to be said of the answer but its end.
+  func answerRead(_ exchange: Int32) {
+    let slot = exchanges.slots + Int(exchange)
+    let work = work(of: exchange)
+    let connection = connections.slots + Int(slot.pointee.client)
+    let tookAll =
+      connection.pointee.output.isEmpty && !slot.pointee.stoppedUpload
+      && slot.pointee.contentSent == sentContent(exchange).count
+    let reusable = slot.pointee.keepsClient && tookAll && !connection.pointee.peerEnded && !isDraining
+    if work.pointee.kind == .stream {
+      guard work.pointee.stream.isOver else {
+        upstreamFailed(exchange, "its stream ended without an end")
         return
       }
     }
@@ -404,7 +444,9 @@ extension Worker {
     let slot = exchanges.slots + Int(exchange)
     switch slot.pointee.machine.state {
     case .settling: sendEnd(exchange)
-    case .awaiting, .responding: _ = releaseWaiting(exchange)
+    case .awaiting, .responding:
+      // What a policy judges waits for that, too.
+      if !slot.pointee.isJudging { _ = releaseWaiting(exchange) }
     case .deciding, .suspended, .connecting, .requesting, .duplex, .flushing, .ended: break
     }
   }
@@ -459,7 +501,7 @@ extension Worker {
     if isLeaving(slot.pointee.server) { slot.pointee.keepsServer = false }
     slot.pointee.record.responseBytes = UInt64(work.pointee.answer.count)
     var writer = ByteWriter(base: outgoing, capacity: Limits.scratchBytes)
-    appendModelHead(exchange, "application/json", &writer)
+    appendModelHead(exchange, answerEdits(exchange), &writer)
     writer.append("content-length: ")
     writer.append(decimal: UInt64(work.pointee.answer.count))
     writer.append("\r\n\r\n")
@@ -502,5 +544,18 @@ extension Worker {
       work.pointee.sentBytes += piece
     }
     flushOrWait(exchange)
+  }
+}
+
+extension ByteWriter {
+  /// A field, unless policies have set or removed it.
+  fileprivate mutating func append(_ name: StaticString, _ value: StaticBytes, unless edits: HeaderEdits?) {
+    if let edits, edits.find(UnsafeBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount)) != nil {
+      return
+    }
+    append(name)
+    append(": ")
+    append(value)
+    appendLineEnd()
   }
 }

@@ -32,7 +32,13 @@ extension ControlThread {
       let errors = outcome.diagnoses.filter { $0.severity == .error }
       return report(.failed, "\(settings.path) has errors", errors: errors)
     }
-    if snapshot.contentHash == newest.plan.snapshot.contentHash { return report(.unchanged) }
+    var changes = ConfigDiff(from: newest.plan.resolved, to: resolved)
+    changes.compareRestart(started, resolved)
+    if snapshot.contentHash == newest.plan.snapshot.contentHash {
+      var report = report(.unchanged)
+      report.changes = changes.changes
+      return report
+    }
     finishLastReload()
     let taken = Set(generations.map(\.place))
     guard let place = (0..<UInt8(GenerationBoard.places)).first(where: { !taken.contains($0) }) else {
@@ -47,9 +53,7 @@ extension ControlThread {
     }
     do {
       let next = try builder.build(snapshot, resolved: resolved, number: newest.number + 1, place: place)
-      var changes = ConfigDiff(from: newest.plan.resolved, to: resolved)
       changes.compareFiles(newest.plan.snapshot, snapshot)
-      changes.compareRestart(started, resolved)
       publish(next, snapshot)
       var report = report(.reloaded, warnings: warnings)
       report.changes = changes.changes
@@ -110,10 +114,12 @@ extension ControlThread {
     let figures = shared.metrics.figures
     switch report.outcome {
     case .reloaded:
-      log.line(.info, "reloaded", [generation] + differences(report))
+      let live: (StaticString, LogValue) = ("live", .number(generations.count))
+      let time: (StaticString, LogValue) = ("milliseconds", .number(report.milliseconds))
+      log.line(.info, "reloaded", [generation, live, time] + differences(report))
       figures.add(1, to: .reloadsDone)
     case .unchanged:
-      log.line(.info, "reload_unchanged", [generation])
+      log.line(.info, "reload_unchanged", [generation] + differences(report))
       figures.add(1, to: .reloadsUnchanged)
     case .failed:
       log.line(.error, "reload_failed", [generation, ("errors", .number(max(1, report.errors.count))), reason])
@@ -125,9 +131,7 @@ extension ControlThread {
   }
 
   private func differences(_ report: ReloadReport) -> [(StaticString, LogValue)] {
-    var fields: [(StaticString, LogValue)] = [
-      ("live", .number(generations.count)), ("milliseconds", .number(report.milliseconds)),
-    ]
+    var fields: [(StaticString, LogValue)] = []
     let keys: [(StaticString, ConfigChange.Kind)] = [
       ("added", .added), ("removed", .removed), ("changed", .changed), ("restart", .restart),
     ]

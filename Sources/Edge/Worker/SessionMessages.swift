@@ -168,6 +168,7 @@ extension Worker {
     let slot = exchanges.slots + Int(exchange)
     slot.pointee.origin = .message
     slot.pointee.record.origin = .message
+    noteClient(exchange, owner.pointee.client)
     slot.pointee.session = session
     slot.pointee.route = owner.pointee.route
     if owner.pointee.route >= 0 { slot.pointee.record.route = rows.routeRows[Int(owner.pointee.route)].name }

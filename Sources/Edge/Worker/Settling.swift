@@ -88,22 +88,21 @@ extension Worker {
   }
 
   /// What the attempt costs, by the settlement matrix.
-  private func cost(_ exchange: Int32, _ cause: EndCause) -> AttemptCost {
+  func cost(_ exchange: Int32, _ cause: EndCause) -> AttemptCost {
     let slot = exchanges.slots + Int(exchange)
     let work = work(of: exchange)
     let rows = rows(of: exchange)
     var facts = AttemptFacts()
     facts.progress = progress(exchange)
-    facts.cause = cause
+    facts.cause = work.pointee.isRejected ? .clientLeft : cause
     facts.estimate = work.pointee.tokens
     facts.held = work.pointee.held
     if work.pointee.kind == .stream {
-      facts.usage = work.pointee.stream.usage
-      facts.usageIsOpen = work.pointee.stream.usageIsOpen(isWhole: work.pointee.isWhole)
-      facts.contentBytes = work.pointee.stream.contentBytes
-      facts.sawError = work.pointee.stream.sawError
+      work.pointee.stream.tell(&facts)
     } else {
       facts.usage = work.pointee.event.usage
+      facts.usageIsOpen = work.pointee.event.usageReach == .input
+      facts.inputIsOpen = work.pointee.event.usageReach == .output
       facts.contentBytes = work.pointee.event.contentBytes
       facts.sawError = work.pointee.event.kind == .error
     }

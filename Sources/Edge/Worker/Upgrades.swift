@@ -121,6 +121,7 @@ extension Worker {
     writer.append(facts.baseAddress ?? UnsafePointer(writer.base), facts.count)
     let slot = sessions.slots + Int(session)
     slot.pointee = Session(serial: slot.pointee.serial, socket: row.socket, memory: writer.base)
+    slot.pointee.client = record.client
     slot.pointee.route = route
     slot.pointee.generation = record.generation
     slot.pointee.routeHash = row.contentHash

@@ -105,6 +105,8 @@ final class Worker {
   /// What is read in one dialect and written in another, and where streams are written; nil: none was yet.
   let modelParts = ModelParts()
   var translation: BytePointer?
+  /// Where heads of models' answers are written for policies that read them; nil: none was yet.
+  var judgedHead: BytePointer?
   /// The second in which the log was last told of providers that failed, and how often.
   var failureSecond: UInt64 = 0
   var failureLines = 0
@@ -124,7 +126,6 @@ final class Worker {
   private static let dateCount = 29
   /// Where a client's address is written out.
   let addressText: BytePointer
-  static let addressTextBytes = 64
   /// What the next reply says beyond its code.
   var replyDetail = ReplyDetail()
   /// For policies that wait.
@@ -176,7 +177,7 @@ final class Worker {
     self.ready = ready.bindMemory(to: UInt64.self, capacity: shared.connectionsPerWorker)
     self.nextReady = nextReady.bindMemory(to: UInt64.self, capacity: shared.connectionsPerWorker)
     dateText = arena.allocate(UInt8.self, count: Worker.dateTextBytes)
-    addressText = arena.allocate(UInt8.self, count: Worker.addressTextBytes)
+    addressText = arena.allocate(UInt8.self, count: Limits.addressTextBytes)
     self.endpoints = endpoints
     current = shared.generations.newest
     held = arena.allocate(UnsafePointer<GenerationRows>.self, count: GenerationBoard.places)
@@ -214,6 +215,7 @@ final class Worker {
     Pages.unmap(scratch - Limits.readHeadroom, bytes: Limits.scratchBytes)
     Pages.unmap(outgoing, bytes: Limits.scratchBytes)
     if let translation { Pages.unmap(translation, bytes: Limits.translatedBytesMax) }
+    if let judgedHead { Pages.unmap(judgedHead, bytes: Worker.judgedHeadBytes) }
     Pages.unmap(ready, bytes: Worker.readyBytes(shared))
     Pages.unmap(nextReady, bytes: Worker.readyBytes(shared))
   }
@@ -227,7 +229,7 @@ final class Worker {
   func run() {
     startScriptClock()
     while !isStopped {
-      let events = poller.wait(waitMilliseconds())
+      let events = awaitEvents()
       clock.update()
       turnIsSpent = false
       adoptNewest()
@@ -254,6 +256,17 @@ final class Worker {
     }
     scriptClock = clock
     rows.policyMachine(worker: index).use(clock)
+  }
+
+  /// Waits for what comes next. Garbage of scripts is collected when nothing has come yet.
+  @inline(__always)
+  private func awaitEvents() -> Int {
+    let wait = waitMilliseconds()
+    guard wait != 0, scriptClock != nil, rows.policyMachine(worker: index).isTired else { return poller.wait(wait) }
+    let events = poller.wait(0)
+    if events > 0 { return events }
+    rows.policyMachine(worker: index).rest()
+    return poller.wait(waitMilliseconds())
   }
 
   private func waitMilliseconds() -> Int32 {
@@ -470,6 +483,7 @@ final class Worker {
     memcpy(target + RecordText.methodOffset, from + RecordText.methodOffset, Int(record.methodCount))
     memcpy(target + RecordText.principalOffset, from + RecordText.principalOffset, Int(record.principalCount))
     memcpy(target + RecordText.messageOffset, from + RecordText.messageOffset, Int(record.messageCount))
+    memcpy(target + RecordText.peerOffset, from + RecordText.peerOffset, Int(record.peerCount))
     logRing.publish()
     shared.log.wake()
   }

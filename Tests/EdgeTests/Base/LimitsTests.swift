@@ -22,7 +22,7 @@ struct LimitsTests {
   @Test func theTextOfARecordFitsInItsCell() {
     let areas = [
       Limits.recordPathBytes, Limits.recordHostBytes, Limits.requestIDBytes, Limits.methodBytesMax,
-      Limits.recordPrincipalBytes, Limits.messageIDBytes,
+      Limits.recordPrincipalBytes, Limits.messageIDBytes, Limits.addressTextBytes,
     ]
     #expect(RecordText.bytes == areas.reduce(0, +))
     #expect(LogCell().text.count == RecordText.bytes)

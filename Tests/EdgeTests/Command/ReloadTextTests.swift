@@ -59,6 +59,12 @@ struct ReloadTextTests {
   @Test func otherOutcomes() {
     var report = ReloadReading(outcome: .unchanged, generation: 4)
     #expect(ReloadText(report).lines == ["nothing has changed; generation 4 serves"])
+    report.changes = [ChangeReading(kind: "restart", path: "server.workers", before: "1", after: "2")]
+    #expect(
+      ReloadText(report).lines == [
+        "nothing has changed; generation 4 serves", "  ! server.workers: 1 -> 2, after a restart",
+      ])
+    report.changes = []
     report.outcome = .failed
     report.errors = ["a.yaml:1:2: error: x\n  1 | y"]
     report.warnings = ["a.yaml:3:1: warning: z"]

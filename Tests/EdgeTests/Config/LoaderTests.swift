@@ -361,6 +361,16 @@ import Testing
     #expect(try Fixture.load(text, environment: [name: ""]).outcome.snapshot != nil)
   }
 
+  @Test(arguments: EnvironmentTable.idle.map(\.name)) func idleVariables(_ name: String) throws {
+    let text = LoaderTests.head + "routes: {}\n"
+    for (value, count) in [("x", 1), ("", 0)] {
+      let outcome = try Fixture.load(text, environment: [name: value]).outcome
+      #expect(outcome.snapshot != nil)
+      let warnings = outcome.diagnoses.filter { $0.severity == .warning && $0.message.hasPrefix("\(name) is set") }
+      #expect(warnings.count == count)
+    }
+  }
+
   @Test func modeThatIsNoModeIsWarnedAbout() throws {
     let (outcome, text) = try Fixture.load(LoaderTests.head + "routes: {}\n", environment: ["NODE_ENV": "prod"])
     #expect(outcome.snapshot != nil)

@@ -5,6 +5,13 @@ import Testing
 @testable import Edge
 
 @Suite struct ShippedFilesTests {
+  @Test func theChatServiceHasALimitOfItsOwn() throws {
+    let outcome = Loader.load(
+      path: Fixture.repository + "/routes.yaml", options: LoadOptions(environment: Fixture.environment))
+    let limit = try #require(outcome.snapshot).policies.first { $0.name == "chat-limit" }
+    #expect(limit?.settings == .map([SettingsPair(key: "limit", value: .text("200 per 1m"))]))
+  }
+
   @Test func theyLoadWithoutEnvironment() throws {
     let outcome = Loader.load(
       path: Fixture.repository + "/routes.yaml", options: LoadOptions(environment: Fixture.environment))
@@ -46,7 +53,7 @@ import Testing
         "models /v1/models [auth] - on main", "credits-balance /api/credits/balance [auth rate-limit] - on main",
         "credits-history /api/credits/history [auth rate-limit] - on main",
         "credits-grant /api/credits/grant [auth permissions rate-limit] credits:grant on main",
-        "chat /api/chat/* [auth permissions rate-limit] services:use on main",
+        "chat /api/chat/* [auth permissions chat-limit] services:use on main",
       ])
     let targets = Dictionary(snapshot.routes.map { ($0.name, $0.target) }, uniquingKeysWith: { first, _ in first })
     #expect(targets["chat-completions"] == .models(.openAIChat))

@@ -418,6 +418,45 @@ import Testing
         ] + Self.end("tool_use"))
   }
 
+  /// Providers that give all calls the same number, with ids or without; and a name that comes in two pieces.
+  @Test func callsOfOneNumber() {
+    let same = [
+      Said().add(.toolCall, "{}", id: "a", name: "f"), Said().add(.toolCall, "{", id: "b", name: "f"),
+      Said().add(.toolCall, id: "b", name: "f").add(.arguments, "}", id: "b"), Said().add(.end),
+    ]
+    #expect(
+      Self.stream(same)
+        == [
+          Self.start, Self.open(0, "a", "f"), Self.arguments(0, "{}"), Self.close(0), Self.open(1, "b", "f"),
+          Self.arguments(1, "{"), Self.arguments(1, "}"), Self.close(1),
+        ] + Self.end("tool_use"))
+    let unnamed = [Said().add(.toolCall, name: "f").add(.arguments, "{}"), Said().add(.toolCall, "{}", name: "g")]
+    #expect(Self.stream(unnamed)?.filter { $0.contains("tool_use") }.count == 2)
+    for (first, second) in [(nil, nil), ("a", "a"), ("a", nil)] as [(String?, String?)] {
+      let halves = Said().add(.toolCall, id: first, name: "get_").add(.toolCall, id: second, name: "weather")
+      #expect(Self.stream([halves]) == nil)
+    }
+  }
+
+  /// A model that thinks is not silent, but no client needs to hear of each word.
+  @Test func thinking() {
+    let area = ByteArea([UInt8](repeating: 0, count: 16 << 10))
+    var writer = ByteWriter(base: area.base, capacity: area.count)
+    var writing = StreamWriting()
+    var pings: [Int] = []
+    for now in [1_000_000, 1_000_001, 1_004_999, 1_005_000, 1_009_999, 1_010_000] as [UInt64] {
+      writing.now = now
+      let start = writer.count
+      let thought = Said().add(.reasoning, "hm").add(.reasoning, "")
+      let identity = AnthropicMessagesTranscriptTests.identity
+      #expect(Dialect.writeEvents(.anthropicMessages, thought.parts, identity, Self.used, &writing, to: &writer))
+      let text = String(decoding: area.slice(start..<writer.count), as: UTF8.self)
+      #expect(text.contains("message_start") == (start == 0))
+      pings.append(text.components(separatedBy: "event: ping\n").count - 1)
+    }
+    #expect(pings == [1, 0, 0, 1, 0, 1])
+  }
+
   @Test func argumentsBeforeTheName() {
     let early = [
       Said().add(.arguments, "{\\\"a", index: 0).add(.toolCall, "\\\":", index: 0),
@@ -441,11 +480,11 @@ import Testing
     #expect(Self.stream([two, Said().add(.arguments, "{}", index: 1)]) != nil)
     #expect(Self.stream([two, Said().add(.arguments, "{}", index: 0)]) == nil)
     #expect(Self.stream([two, Said().add(.text, "x").add(.arguments, "{}", index: 1)]) == nil)
+    // What follows the reason to stop is told; the reason and the usage stand at the end, once.
     let over = Said().add(.text, "a").add(.finish).add(.usage)
-    for late in [Said().add(.text, "b"), Said().add(.toolCall, id: "a", name: "a"), Said().add(.arguments, "{}")] {
-      #expect(Self.stream([over, late]) == nil)
-    }
-    #expect(Self.stream([over, Said().add(.text, ""), Said().add(.finish), Said().add(.usage)])?.count == 5)
+    #expect(Self.stream([Said().add(.text, "a").add(.unsayable)]) == nil)
+    let late = Self.stream([over, Said().add(.text, "b"), Said().add(.finish), Said().add(.usage), Said().add(.end)])
+    #expect(late == Self.stream([Said().add(.text, "a").add(.text, "b").add(.finish).add(.end)]))
   }
 
   @Test func errors() {
@@ -491,5 +530,6 @@ import Testing
         + "\"id\":\"toolu_0000000000000G0000000000021\",\"name\":\"go\",\"input\":{}}],\"stop_reason\":\"tool_use\"")
     #expect(Self.answer(Said().add(.toolCall, "{\\\"a\\\":", id: "c1", name: "look")) == nil)
     #expect(Self.answer(Said().add(.toolCall, "[1]", id: "c1", name: "look")) == nil)
+    #expect(Self.answer(Said().add(.text, "a").add(.unsayable)) == nil)
   }
 }

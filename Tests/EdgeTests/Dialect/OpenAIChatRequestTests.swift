@@ -184,6 +184,12 @@ import Testing
     ("{\"model\":\"m\",\"messages\":[{\"content\":\"a\",\"content\":[]}]}", "messages"),
     ("{\"model\":\"m\",\"messages\":[{\"content\":[{\"type\":\"input_audio\"}]}]}", "messages"),
     ("{\"model\":\"m\",\"messages\":[{\"content\":[{\"type\":\"text\",\"type\":\"image_url\"}]}]}", "messages"),
+    ("{\"model\":\"m\",\"messages\":[{\"audio\":{\"id\":\"a\"}}]}", "messages"),
+    ("{\"model\":\"m\",\"messages\":[{\"audio\":null,\"audio\":{}}]}", "messages"),
+    (
+      "{\"model\":\"m\",\"messages\":[{\"content\":[{\"type\":\"image_url\",\"image_url\":\"\",\"image_url\":\"\"}]}]}",
+      "messages"
+    ),
   ]
 
   @Test(arguments: broken) func isBroken(_ text: String, _ param: String?) {

@@ -44,6 +44,8 @@ import Testing
   @Test func finishes() throws {
     let finishes = try Transcripts.data("text.sse").map { Self.event($0).finishes }
     #expect(finishes == [Bool](repeating: false, count: 10) + [true, false])
+    let some = "{\"finish_reason\":\"stop\"},{\"finish_reason\":null},{\"finish_reason\":\"length\"}"
+    #expect(Self.event("{\"choices\":[\(some),{\"finish_reason\":\"\"},{\"finish_reason\":7}]}").choicesFinished == 2)
   }
 
   static let unknown = [
@@ -64,6 +66,7 @@ import Testing
     ("{\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":\"\",\"refusal\":null}}]}", true),
     ("{\"choices\":[{\"delta\":{\"role\":\"assistant\"}},{\"delta\":{\"content\":\"a\"}}]}", false),
     ("{\"choices\":[{\"delta\":{\"role\":\"assistant\"},\"finish_reason\":\"stop\"}]}", false),
+    ("{\"choices\":[{\"delta\":{\"role\":\"assistant\"},\"finish_reason\":\"\"}]}", true),
     ("{\"choices\":[{\"delta\":{\"tool_calls\":[]}}]}", false), ("{\"choices\":[{\"delta\":{\"x\":1}}]}", false),
     ("{\"choices\":[{\"index\":0}]}", false), ("{}", false), ("[DONE]", false), ("x", false),
     ("{\"choices\":[],\"error\":{}}", false), ("{\"choices\":[],\"usage\":{},\"usage\":{}}", true),
@@ -88,10 +91,33 @@ import Testing
     #expect(event.usage == MeteredStreamTests.usage(1, 2))
   }
 
+  static let reported: [(String, ErrorCode)] = [
+    ("\"type\":\"requests\",\"code\":\"rate_limit_exceeded\"", .rateLimitExceeded),
+    ("\"type\":\"rate_limit_error\",\"code\":null", .rateLimitExceeded),
+    ("\"type\":\"invalid_request_error\",\"code\":\"context_length_exceeded\"", .invalidRequest),
+    ("\"type\":\"invalid_request_error\",\"code\":\"model_not_found\"", .modelNotFound),
+    ("\"type\":\"invalid_request_error\",\"code\":\"invalid_api_key\"", .providerError),
+    ("\"type\":\"insufficient_quota\",\"code\":\"insufficient_quota\"", .providerError),
+    ("\"code\":400", .invalidRequest), ("\"code\":413", .messageTooLarge), ("\"code\":422", .contentRejected),
+    ("\"code\":404", .modelNotFound), ("\"code\":429", .rateLimitExceeded), ("\"code\":500", .providerError),
+    ("\"code\":200", .providerError), ("\"code\":-1", .providerError), ("\"code\":99999999", .providerError),
+    ("\"type\":\"server_error\"", .providerError),
+  ]
+
+  @Test(arguments: reported) func whichErrorItIs(_ fields: String, _ code: ErrorCode) {
+    #expect(Self.event("{\"error\":{\"message\":\"m\",\(fields)}}").errorCode == code)
+  }
+
   // MARK: usage
 
   @Test func zeroIsReported() {
     #expect(Self.usage("{\"prompt_tokens\":0,\"completion_tokens\":0}") == Usage(source: .reported))
+    for (usage, reach) in [
+      ("\"prompt_tokens\":0,\"completion_tokens\":0", .whole), ("\"prompt_tokens\":5", .input),
+      ("\"prompt_tokens\":5,\"completion_tokens\":null", .input), ("\"completion_tokens\":5", .output),
+    ] as [(String, UsageReach)] {
+      #expect(Self.event("{\"choices\":[],\"usage\":{\(usage)}}").usageReach == reach)
+    }
     #expect(Self.usage("{\"prompt_tokens\":5}") == MeteredStreamTests.usage(5, 0))
     #expect(Self.usage("{\"prompt_tokens\":null,\"completion_tokens\":5}") == MeteredStreamTests.usage(0, 5))
   }

@@ -7,7 +7,7 @@ private enum Event: Equatable, CustomStringConvertible {
   case forward, replied, refused, connected(Bool), connectFailed(Bool), requestEnded, responseBegan, responseEnded(Bool)
   case flushed, upstreamFailed, wentStale, requestBroken(ErrorCode), clientLeft, timedOut(ExchangeTimer)
   case stopped(EndCause), suspended, resumed, answerEnded(Bool), settled, settleFailed(Bool), answerRefused,
-    attemptFailed, brokenOff, cancelled
+    attemptFailed, brokenOff, cancelled, answerRejected(ErrorCode?)
 
   static let all: [Event] =
     [
@@ -16,7 +16,7 @@ private enum Event: Equatable, CustomStringConvertible {
       .requestEnded, .responseBegan, .responseEnded(false), .responseEnded(true), .flushed, .upstreamFailed, .wentStale,
       .requestBroken(.invalidRequest), .requestBroken(.messageTooLarge), .clientLeft,
       .answerEnded(false), .answerEnded(true), .settled, .settleFailed(false), .settleFailed(true), .answerRefused,
-      .attemptFailed, .brokenOff, .cancelled,
+      .attemptFailed, .brokenOff, .cancelled, .answerRejected(nil), .answerRejected(.forbidden),
     ] + ExchangeTimer.allCases.map { .timedOut($0) } + [.stopped(.drain), .stopped(.cancelled)]
 
   func tell(_ machine: inout ExchangeMachine) -> ExchangeActions {
@@ -46,6 +46,7 @@ private enum Event: Equatable, CustomStringConvertible {
     case .attemptFailed: machine.attemptFailed()
     case .brokenOff: machine.brokenOff(.upstreamCut)
     case .cancelled: machine.cancelled()
+    case .answerRejected(let error): machine.answerRejected(error, .refused)
     }
   }
 
@@ -75,6 +76,7 @@ private enum Event: Equatable, CustomStringConvertible {
     case .attemptFailed: "attemptFailed"
     case .brokenOff: "brokenOff"
     case .cancelled: "cancelled"
+    case .answerRejected(let error): "answerRejected(\(error.map { "\($0)" } ?? "nil"))"
     }
   }
 }
@@ -147,20 +149,28 @@ private enum MachineTable {
     case .answerRefused:
       [
         .bug, .bug, .bug, fail(.rateLimitExceeded, .upstreamError), fail(.rateLimitExceeded, .upstreamError), .bug,
-        .bug,
-        .bug, .bug, .bug,
+        .bug, .bug, .bug, .bug,
       ]
     case .attemptFailed:
       [
         .bug, .bug, .to(.deciding, ExchangeActions(.closeUpstream)), .to(.deciding, ExchangeActions(.closeUpstream)),
         .to(.deciding, ExchangeActions(.closeUpstream)), .bug, .bug, .bug, .bug, .bug,
       ]
+    case .answerRejected(let error): rejected(error)
     case .brokenOff: brokenOff
     case .cancelled: cancelled
     case .clientLeft: everywhere(.clientLeft)
     case .stopped(let cause): everywhere(cause)
     case .timedOut(let timer): timeouts(timer)
     }
+  }
+
+  private static func rejected(_ error: ErrorCode?) -> [Outcome] {
+    [Outcome](repeating: .bug, count: 3)
+      + [Outcome](
+        repeating: .to(
+          .flushing, ExchangeActions(.closeUpstream, error == nil ? .none : .reply, error: error, cause: .refused)),
+        count: 2) + [cut(.refused), cut(.refused), .bug, .bug, .bug]
   }
 
   private static var brokenOff: [Outcome] {

@@ -31,7 +31,9 @@ import Testing
       name: "text-usage.sse", usage: usage(79, 14, cached: 64, written: 8, reasoning: 3), contentBytes: 32, held: 2,
       stripped: 1),
     Expected(name: "tools-parallel.sse", usage: usage(149, 60), contentBytes: 121, held: 2, stripped: 1),
+    Expected(name: "tools-same-index.sse", usage: usage(83, 46), contentBytes: 65, held: 2, stripped: 1),
     Expected(name: "tool-no-arguments.sse", contentBytes: 8),
+    Expected(name: "shapes.sse", usage: usage(21, 9), contentBytes: 43, held: 2),
     Expected(name: "refusal.sse", usage: usage(79, 12), contentBytes: 44, held: 2, stripped: 1),
     Expected(name: "error.sse", contentBytes: 3, sawEnd: false, sawError: true, held: 0),
     Expected(name: "azure.sse", usage: usage(14, 80, reasoning: 64), contentBytes: 16, held: 2, stripped: 1),
@@ -151,6 +153,24 @@ import Testing
     let stripped = Self.take(Array((usage + part + usage + part + Self.finish + usage).utf8), strips: true)
     #expect(Self.text(stripped.passed) == part + part + Self.finish && stripped.held.isEmpty)
     #expect(stripped.usage == Self.usage(1, 2))
+  }
+
+  /// Where several answers were asked for, one may end while others go on; what is told then is not the last.
+  @Test func oneChoiceEndsBeforeAnother() {
+    func chunk(_ index: Int, _ reason: String, _ out: Int) -> String {
+      "data: {\"choices\":[{\"index\":\(index),\"delta\":{\"content\":\"x\"},\"finish_reason\":\(reason)}],"
+        + "\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":\(out)}}\n\n"
+    }
+    let running = [chunk(0, "null", 1), chunk(0, "\"stop\"", 1), chunk(1, "null", 2)].joined()
+    let open = StreamTaking.take(Array(running.utf8), choices: 2)
+    #expect(Self.text(open.passed) == running && open.usageIsOpen && open.usage == Self.usage(1, 2))
+    let last = chunk(1, "\"stop\"", 3)
+    let ended = StreamTaking.take(Array((running + last + "data: [DONE]\n\n").utf8), choices: 2)
+    #expect(Self.text(ended.passed) == running && Self.text(ended.held) == last + "data: [DONE]\n\n")
+    #expect(!ended.usageIsOpen && ended.usage == Self.usage(1, 3))
+    // A provider that gives fewer ends all the same.
+    let fewer = StreamTaking.take(Array((running + "data: [DONE]\n\n").utf8), choices: 3)
+    #expect(Self.text(fewer.passed) == running && Self.text(fewer.held) == "data: [DONE]\n\n" && !fewer.usageIsOpen)
   }
 
   @Test func onceHeldEverythingIsHeld() {

@@ -19,6 +19,7 @@ import Testing
     let parts = ModelParts()
     var writing = StreamWriting()
     var usage = Usage()
+    var contentBytes: Int64 = 0
     var written = ""
     for event in text.components(separatedBy: "\n\n") where !event.isEmpty {
       parts.reset()
@@ -28,6 +29,12 @@ import Testing
         parts.add(ModelPart(.ping))
       } else {
         let said = Dialect.readEvent(from, UnsafeBufferPointer(start: data.base, count: data.count), document)
+        contentBytes += said.contentBytes
+        if said.kind == .end, usage.source == .none {
+          // The end tells what is charged.
+          usage = Usage(source: .estimated, inputTokens: 55)
+          usage.outputTokens = Estimate.outputTokens(contentBytes: contentBytes)
+        }
         if said.usage.source == .reported {
           let input = usage
           usage = said.usage
@@ -59,7 +66,7 @@ import Testing
 
   @Test(arguments: StreamSample.all, [true, false]) func inOnePiece(_ sample: StreamSample, _ asksUsage: Bool) {
     let text = Self.text(sample.bytes)
-    let outcome = StreamTaking.translate(sample.bytes, from: sample.dialect, asksUsage: asksUsage, last: false)
+    let outcome = StreamTaking.translate(sample.bytes, from: sample.dialect, asksUsage: asksUsage)
     let expected = Self.direct(text, sample.dialect, asksUsage: asksUsage)
     #expect(outcome.isFault == (expected == nil))
     guard let expected, !outcome.isRefused else { return }
@@ -292,6 +299,35 @@ import Testing
 
   // MARK: Usage
 
+  /// What is told last counts, and is told once, at the end; without it that is the estimate, and it waits.
+  @Test func theEndTellsWhatIsCharged() {
+    let twice = Self.translate(
+      [
+        Self.start, Self.delta("hi"), Self.told("\"output_tokens\":5", "\"end_turn\""),
+        Self.told("\"input_tokens\":12,\"output_tokens\":9"), Self.stop,
+      ].joined(), from: .anthropicMessages)
+    let told = Self.text(twice.held)
+    #expect(told.contains("\"prompt_tokens\":12,\"completion_tokens\":9"))
+    #expect(told.components(separatedBy: "prompt_tokens\"").count == 2 && told.hasSuffix("data: [DONE]\n\n"))
+    let finish = "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n"
+    func usage(_ text: String) -> String { "data: {\"choices\":[],\"usage\":{\(text)}}\n\n" }
+    for (used, input, output) in [
+      ("", 55, 1), ("\"prompt_tokens\":7", 7, 1), ("\"completion_tokens\":5", 55, 5),
+      ("\"prompt_tokens\":7,\"completion_tokens\":5", 7, 5),
+    ] {
+      let text = Self.word + finish + (used.isEmpty ? "" : usage(used)) + Self.done
+      let open = Self.text(Self.translate(text, from: .openAIChat).held)
+      #expect(open.contains("message_stop") == (input == 7 && output == 5), "it may still follow")
+      for behind in ["", usage("\"prompt_tokens\":20,\"completion_tokens\":3")] {
+        let ended = Self.text(Self.translate(text + behind, from: .openAIChat, last: true).held)
+        let isLate = !behind.isEmpty && !open.contains("message_stop")
+        #expect(ended.contains("\"input_tokens\":\(isLate ? 20 : input),"), "\(used) \(behind)")
+        #expect(ended.contains("\"output_tokens\":\(isLate ? 3 : output)}"), "\(used) \(behind)")
+        #expect(ended.components(separatedBy: "event: message_stop").count == 2)
+      }
+    }
+  }
+
   private static func usages(_ events: [String]) -> StreamOutcome {
     StreamTaking.take(Array(events.joined().utf8), dialect: .anthropicMessages)
   }
@@ -321,9 +357,13 @@ import Testing
     // Said late, the beginning takes nothing back.
     let late = Self.usages([Self.told("\"input_tokens\":8,\"output_tokens\":9"), begun])
     #expect(late.usage == StreamTaking.usage(30, 9, cached: 20, written: 3) && late.usageIsOpen)
-    // What came out alone is nothing that can be charged.
+    // What came out alone is a half; the beginning's number of it alone is nothing.
     let output = Self.usages([Self.delta("hi"), Self.told("\"output_tokens\":9", "\"end_turn\""), Self.stop])
-    #expect(output.usage == Usage() && !output.usageIsOpen && output.sawEnd)
+    #expect(output.usage == StreamTaking.usage(0, 9) && !output.usageIsOpen && output.sawEnd)
+    let nothing = Self.usages([
+      Self.event("message_start", ",\"message\":{\"content\":[],\"usage\":{\"output_tokens\":1}}"), Self.stop,
+    ])
+    #expect(nothing.usage == Usage())
     // A stream that ends without having told it.
     let untold = Self.usages([
       begun, Self.delta("hi"), Self.event("message_delta", ",\"delta\":{\"stop_reason\":\"end_turn\"}"), Self.stop,

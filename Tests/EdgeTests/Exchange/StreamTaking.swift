@@ -47,7 +47,7 @@ struct StreamOutcome: Equatable {
   var all: [UInt8] { passed + held + rest }
 
   mutating func note(_ stream: MeteredStream) {
-    (usage, usageIsOpen, contentBytes) = (stream.usage, stream.usageIsOpen(isWhole: false), stream.contentBytes)
+    (usage, usageIsOpen, contentBytes) = (stream.usage, stream.usageIsOpen, stream.contentBytes)
     (sawEnd, sawError) = (stream.sawEnd, stream.sawError)
     (isOpening, hasPassed) = (stream.isOpening, stream.hasPassed)
     reason = stream.finishReason
@@ -91,10 +91,10 @@ enum StreamTaking {
   /// Takes a stream in pieces that end at these places, the first at the first of these times.
   static func take(
     _ bytes: [UInt8], cutAt cuts: [Int] = [], dialect: DialectName = .openAIChat, strips: Bool = false,
-    last: Bool = false, times: [UInt64] = []
+    last: Bool = false, times: [UInt64] = [], choices: Int64 = 1
   ) -> StreamOutcome {
     var outcome = StreamOutcome()
-    var stream = MeteredStream()
+    var stream = MeteredStream(choices: choices)
     let document = JSONDocument()
     var start = 0
     let ends = cuts + [bytes.count]
@@ -116,7 +116,7 @@ enum StreamTaking {
   static func identity(asksUsage: Bool) -> AnswerIdentity {
     AnswerIdentity(
       attempt: ULID(high: 1, low: 2), model: model, created: 1_700_000_000, message: StaticBytes("req-123"),
-      asksUsage: asksUsage)
+      asksUsage: asksUsage, inputTokens: 55)
   }
 
   static func other(_ dialect: DialectName) -> DialectName {

@@ -12,10 +12,11 @@ import Testing
 
   private static func cost(
     _ progress: AttemptProgress, _ cause: EndCause, usage: Usage = Usage(), content: Int64 = 0, error: Bool = false,
-    open: Bool = false, held: Amount = held, price: ModelPrice? = price, flat: Int64 = 0
+    open: Bool = false, lacksInput: Bool = false, held: Amount = held, price: ModelPrice? = price, flat: Int64 = 0
   ) -> AttemptCost {
     let facts = AttemptFacts(
-      progress: progress, usage: usage, usageIsOpen: open, contentBytes: content, sawError: error, cause: cause,
+      progress: progress, usage: usage, usageIsOpen: open, inputIsOpen: lacksInput, contentBytes: content,
+      sawError: error, cause: cause,
       estimate: estimate, held: held)
     return SettlementRule.settle(facts, price: price, flat: Amount(units: flat))
   }
@@ -92,6 +93,26 @@ import Testing
     // Without any usage there is nothing to complete.
     let unknown = Self.cost(.answered, cause, content: 401, open: true)
     #expect(unknown == Self.cost(.answered, cause, content: 401))
+  }
+
+  /// What came out was reported, and not what went in.
+  @Test(arguments: EndCause.allCases) func anInputThatIsNotReportedIsEstimated(_ cause: EndCause) {
+    var half = Usage(source: .reported, outputTokens: 5, reasoningTokens: 2)
+    var charged = half
+    (charged.source, charged.inputTokens) = (.estimated, 100)
+    let cost = Self.cost(.answered, cause, usage: half, content: 401, lacksInput: true)
+    #expect(cost == AttemptCost(isEntered: true, usage: charged, charge: Amount(units: 105)))
+    // The beginning of what came out, and nothing of what went in.
+    charged.outputTokens = 101
+    let open = Self.cost(.answered, cause, usage: half, content: 401, open: true, lacksInput: true)
+    #expect(open == AttemptCost(isEntered: true, usage: charged, charge: Amount(units: 201)))
+    let isFree = Self.providers.contains(cause)
+    let empty = Self.cost(.answered, cause, usage: half, lacksInput: true)
+    #expect((empty.usage == Usage()) == isFree && (empty.charge == .zero) == isFree)
+    // What the cache gave is a part of an input that nobody knows.
+    (half.cachedTokens, half.cacheWriteTokens) = (400, 300)
+    charged.outputTokens = 5
+    #expect(Self.cost(.answered, cause, usage: half, content: 401, lacksInput: true).usage == charged)
   }
 
   @Test func anEstimateIsAtMostTheHold() {

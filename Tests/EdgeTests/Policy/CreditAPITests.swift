@@ -25,11 +25,10 @@ extension PolicyBench {
   // MARK: Amounts
 
   static let amounts: [(String, String)] = [
-    ("0", "0"), ("12", "12000000000"), ("12.0", "12000000000"), ("12.5", "12500000000"), ("'12.5'", "12500000000"),
-    ("'12'", "12000000000"), ("'0.000000001'", "1"), ("1e-9", "1"), ("0.1", "100000000"), ("'012.50'", "12500000000"),
-    ("'9223372036.854775807'", "9223372036854775807"), ("123456.789012345", "123456789012345"),
-    ("9223372036", "9223372036000000000"), ("1e9", "1000000000000000000"), ("0.000001", "1000"), ("-0.0", "0"),
-    ("123456789.5", "123456789500000000"), ("2^-9", "1953125"),
+    ("0", "0"), ("12", "12000000000"), ("'12.5'", "12500000000"), ("'12'", "12000000000"), ("'0.000000001'", "1"),
+    ("'012.50'", "12500000000"), ("'9223372036.854775807'", "9223372036854775807"),
+    ("9223372036", "9223372036000000000"), ("edge.credit.decimal(12500000000)", "12500000000"),
+    ("edge.credit.decimal(0)", "0"), ("edge.credit.decimal(math.maxinteger)", "9223372036854775807"),
   ]
 
   @Test(arguments: amounts) func amountsAreExact(_ value: String, _ expected: String) throws {
@@ -41,22 +40,49 @@ extension PolicyBench {
   private static let byText =
     "a text of an amount has digits, at most one point and nine places, such as \"12.5\""
   private static let byNumber =
-    "a number of credits is not negative and has at most 15 digits, nine of them behind the point"
-  private static let byType = "an amount is a number of credits, or a text such as \"12.5\""
+    "a number of credits is whole and not negative, or a text of at most nine places such as \"12.5\""
+  private static let byType = "an amount is a whole number of credits, a decimal, or a text such as \"12.5\""
 
   static let noAmounts: [(String, String)] = [
     ("''", byText), ("'.5'", byText), ("'5.'", byText), ("'1e3'", byText), ("'-1'", byText), ("'+1'", byText),
     ("' 1'", byText), ("'1,5'", byText), ("'0.0000000001'", byText), ("'9223372036.854775808'", byText),
     ("'1.2.3'", byText), ("'\\xff'", byText), ("-1", byNumber), ("-0.5", byNumber), ("0/0", byNumber),
-    ("1/0", byNumber), ("-1/0", byNumber), ("1e-10", byNumber), ("5e-324", byNumber), ("0.1 + 0.2", byNumber),
-    ("1234567.8901234567", byNumber), ("2^-10", byNumber), ("9223372037", "the amount is too large"),
-    ("1e10", "the amount is too large"), ("1e300", "the amount is too large"),
-    ("9223372037.5", "the amount is too large"), ("math.maxinteger", "the amount is too large"), ("", byType),
-    ("nil", byType), ("true", byType), ("{}", byType), ("edge.json.null", byType), ("req", byType),
+    ("1/0", byNumber), ("-1/0", byNumber), ("0.1 + 0.2", byNumber), ("12.5", byNumber), ("12.0", byNumber),
+    ("1e9", byNumber), ("999999999.999999999", byNumber), ("1000000000.000000001", byNumber), ("1e300", byNumber),
+    ("edge.credit.decimal(-1)", byNumber), ("9223372037", "the amount is too large"),
+    ("math.maxinteger", "the amount is too large"), ("", byType), ("nil", byType), ("true", byType), ("{}", byType),
+    ("edge.json.null", byType), ("req", byType),
   ]
 
   @Test(arguments: noAmounts) func whatIsNoAmount(_ value: String, _ problem: String) throws {
     #expect(try PolicyBench.runner().run("return edge.credit.amount(\(value))") == "nil, '\(problem)'")
+  }
+
+  /// What a number of JSON says, digit by digit; nil: it is no amount.
+  static let numbers: [(String, String?)] = [
+    ("0", "0"), ("1.0", "1000000000"), ("12.5", "12500000000"), ("0.1", "100000000"), ("1e-9", "1"),
+    ("1.5E+3", "1500000000000"),
+    ("2.5e-1", "250000000"), ("123456789.123456789", "123456789123456789"),
+    ("999999999.999999999", "999999999999999999"), ("1000000000.000000001", "1000000000000000001"),
+    ("9223372036.854775807", "9223372036854775807"), ("0.30000000000000000", "300000000"),
+    ("1e9", "1000000000000000000"),
+    ("0e18", "0"), ("9223372036.854775808", nil), ("0.0000000001", nil), ("0.30000000000000004", nil), ("1e-10", nil),
+    ("-0.5", nil), ("-1", nil), ("1e400", nil), ("1e18", nil), ("0.1e99999999999999999999", nil), ("-1e-400", nil),
+    ("99999999999999999999", nil),
+  ]
+
+  @Test(arguments: numbers) func numbersOfJSONAreExact(_ number: String, _ expected: String?) throws {
+    let bench = try PolicyBench.runner()
+    for name in ["decode", "try_decode"] {
+      let amount = try bench.run(
+        "return (edge.credit.amount(edge.json.\(name)('{\"a\":[\(number)]}', 'decimals').a[1]))")
+      #expect(amount == expected ?? "nil")
+    }
+    // Without the word nothing with a fraction is an amount.
+    guard number.contains(where: { ".eE".contains($0) }) else { return }
+    #expect(
+      try bench.run("return edge.credit.amount(edge.json.decode('\(number)'))")
+        == "nil, '\(CreditAPITests.byNumber)'")
   }
 
   static let decimals: [(String, String)] = [
@@ -85,9 +111,15 @@ extension PolicyBench {
   /// Nothing but JSON takes them.
   static let refusals: [(String, String)] = [
     ("edge.kv.set('k', d)", "error: edge.kv keeps strings; encode the value first"),
-    ("edge.kv.set(d, 'v')", "error: a key is a string of 1 to 256 bytes"),
-    ("return edge.permission.allows({d}, 'a:b')", "error: roles are a list of names"),
-    ("return edge.permission.allows(d, 'a:b')", "error: roles are a list of names"),
+    ("edge.kv.set(d, 'v')", "error: edge.kv.set takes a key: a string of 1 to 256 bytes"),
+    (
+      "return edge.permission.allows({d}, 'a:b')",
+      "error: edge.permission.allows takes roles: one name, or a list of at most 256"
+    ),
+    (
+      "return edge.permission.allows(d, 'a:b')",
+      "error: edge.permission.allows takes roles: one name, or a list of at most 256"
+    ),
     ("edge.reply(d)", "error: edge.reply needs a table such as {status=200, json={ok=true}}"),
     ("edge.reply{status = d}", "error: the status of edge.reply must be a whole number from 200 to 599"),
     ("edge.reply{body = d}", "error: the body of edge.reply must be a string"),
@@ -95,7 +127,7 @@ extension PolicyBench {
     ("edge.refuse('FORBIDDEN', {retry_after = d})", "error: 'retry_after' of edge.refuse is a number of seconds"),
     ("edge.refuse('FORBIDDEN', d)", "error: the details of edge.refuse must be a table"),
     ("edge.http.fetch{service = d, path = '/'}", "error: 'service' of edge.http.fetch must be a string"),
-    ("edge.credit.hold(d, 1)", "error: \(byName)"),
+    ("edge.credit.hold(d, 1)", "error: \(byName("hold"))"),
     ("edge.credit.decimal(d)", "error: edge.credit.decimal takes a whole number of billionths"),
     ("edge.json.encode({d, req})", "error: \(noJSON)"), ("edge.json.encode(req.credential)", "error: \(noJSON)"),
     ("edge.json.encode({[d] = 1})", "error: \(noJSON)"), ("d.x = 1", "error: decimal is read-only: 'x' cannot be set"),
@@ -110,14 +142,16 @@ extension PolicyBench {
 
   // MARK: Arguments
 
-  private static let byName = "an account is a name of 1 to 256 bytes of UTF-8, such as ctx.user"
+  private static func byName(_ function: String) -> String {
+    "edge.credit.\(function) takes an account: a name of 1 to 256 bytes of UTF-8, such as ctx.user"
+  }
 
   static let accounts = ["", "nil", "''", "5", "{}", "('x'):rep(257)", "'\\xff'", "req"]
 
   @Test(arguments: accounts) func whatIsNoAccount(_ value: String) throws {
     let bench = try PolicyBench.runner()
     for name in ["balance", "hold", "history", "grant"] {
-      #expect(try bench.run("edge.credit.\(name)(\(value))") == "error: \(CreditAPITests.byName)")
+      #expect(try bench.run("edge.credit.\(name)(\(value))") == "error: \(CreditAPITests.byName(name))")
     }
   }
 
@@ -130,7 +164,7 @@ extension PolicyBench {
     ("edge.credit.grant('ann', -1, {by = 'root'})", "a grant is above 0; \(byAmount)"),
     ("edge.credit.grant('ann', 1.5, {by = 'root'})", "a grant is above 0; \(byAmount)"),
     ("edge.credit.grant('ann', '1', {by = 'root'})", "a grant is above 0; \(byAmount)"),
-    ("edge.credit.grant('ann', 1)", "the table must have names for keys"),
+    ("edge.credit.grant('ann', 1)", "the table of edge.credit.grant must have names for keys"),
     ("edge.credit.grant('ann', 1, {})", "'by' of edge.credit.grant says who grants: UTF-8 of 1 to 256 bytes"),
     (
       "edge.credit.grant('ann', 1, {by = 'root', keys = 'k'})",
@@ -145,7 +179,7 @@ extension PolicyBench {
       "edge.credit.grant('ann', 1, {by = 'root', reason = '\\xff'})",
       "'reason' of edge.credit.grant is UTF-8 of 1 to 1,024 bytes"
     ),
-    ("edge.credit.history('ann', 5)", "the table must have names for keys"),
+    ("edge.credit.history('ann', 5)", "the table of edge.credit.history must have names for keys"),
     ("edge.credit.history('ann', {after = 1})", "edge.credit.history does not know 'after'; it takes before and limit"),
     ("edge.credit.history('ann', {limit = 0})", "'limit' of edge.credit.history is a whole number from 1 to 200"),
     ("edge.credit.history('ann', {limit = 201})", "'limit' of edge.credit.history is a whole number from 1 to 200"),
@@ -215,6 +249,13 @@ extension PolicyBench {
     }
   }
 
+  /// What no token can call a user.
+  @Test(arguments: ["' ann'", "'ann '", "'a\\nb'", "'a\\0'", "'\\u{9f}'", "'\\127'"])
+  func nobodyIsCalledSo(_ user: String) throws {
+    #expect(
+      try PolicyBench.runner().run("return edge.credit.grant(\(user), 5, {by = 'root'})") == "nil, 'account'")
+  }
+
   @Test func grants() throws {
     let bench = try PolicyBench.runner()
     let code = "return edge.credit.grant('ann', 5, {by = 'root', key = 'k', reason = 'why'})"
@@ -222,6 +263,7 @@ extension PolicyBench {
     let granted = LedgerAnswer.granted(transaction: "T", balance: Amount(units: 9))
     #expect(try bench.run(code, request, granted) == "{balance: 9, transaction: 'T'}")
     #expect(try bench.run(code, request, .conflict) == "nil, 'conflict'")
+    #expect(try bench.run(code, request, .overflow) == "nil, 'overflow'")
     #expect(
       try bench.run(
         "return edge.credit.grant('ann', 5.0, {by = 'root'})",

@@ -6,6 +6,23 @@ import Testing
 @testable import Edge
 
 @Suite("edge: http") struct HTTPAPITests {
+  /// An exchange may wait 64 times, whatever catches the end of it, and not once more.
+  @Test func waitsOfAnExchange() throws {
+    let bench = try PolicyBench.runner()
+    let answer = OperationAnswer.fetched(
+      service: "users", .answered(FetchAnswer(status: 200, headers: [], body: [])))
+    var outcome = try bench.start("while true do pcall(edge.http.fetch, {service = 'users', path = '/'}) end")
+    for _ in 1...Limits.scriptExchangeWaits {
+      #expect(outcome == .waiting)
+      outcome = bench.resume(answer, .handle)
+    }
+    #expect(outcome == .failed)
+    #expect(bench.failure.hasSuffix("waited more than 64 times in one exchange"), "\(bench.failure)")
+    bench.endContext()
+    #expect(try bench.start("return edge.credit.history('ann')") == .waiting)
+    bench.machine.abandon(coroutine: &bench.coroutine)
+  }
+
   // MARK: Requests
 
   struct Fetched: Sendable, CustomTestStringConvertible {
@@ -65,6 +82,10 @@ import Testing
 
   @Test func bodiesUpToTheBound() throws {
     let bench = try PolicyBench.runner()
+    let code = "path = '/' .. ('x'):rep(8191), headers = {a = ('x'):rep(4096), b = ('x'):rep(4094)}"
+    #expect(try bench.start("edge.http.fetch{service = 'users', \(code)}") == .waiting)
+    #expect(bench.fetch?.path.utf8.count == 8_192 && bench.fetch?.headers.count == 2)
+    bench.machine.abandon(coroutine: &bench.coroutine)
     #expect(try bench.start("edge.http.fetch{service = 'users', path = '/', body = ('x'):rep(65536)}") == .waiting)
     #expect(bench.fetch?.body.count == 65_536)
     bench.machine.abandon(coroutine: &bench.coroutine)
@@ -75,12 +96,14 @@ import Testing
 
   private static let formFault =
     "the request cannot be written: the path begins with a slash and is encoded, names of headers are "
-    + "tokens that Edge does not write itself, values are UTF-8 without line ends, and the body has at most "
-    + "64 KiB"
+    + "tokens that Edge does not write itself, values are UTF-8 without line ends"
+  private static let fieldFault = "a header of edge.http.fetch is longer than 4 KiB"
+  private static let fieldsFault = "the headers of edge.http.fetch are longer than 8 KiB"
+  private static let stranger = String(repeating: "x", count: 64)
   private static let methodFault = "the method must be one such as \"GET\" or \"POST\""
   private static let timeFault = "the timeout must be above 0 and at most 600 seconds"
   private static let headersFault = "'headers' of edge.http.fetch must be a table from names to strings"
-  private static let namesFault = "the table must have names for keys"
+  private static let namesFault = "the table of edge.http.fetch must have names for keys"
 
   static let bad: [(String, String)] = [
     ("()", namesFault), ("'users'", namesFault), ("(5)", namesFault), ("{'users', '/'}", namesFault),
@@ -129,8 +152,15 @@ import Testing
     ("{service = 'users', path = '/', headers = {[''] = 'c'}}", formFault),
     ("{service = 'users', path = '/', headers = {a = 5}}", formFault),
     ("{service = 'users', path = '/', headers = {a = {'b'}}}", formFault),
-    ("{service = 'users', path = '/', body = ('x'):rep(65537)}", formFault),
-    ("{service = 'users', path = '/', json = ('x'):rep(65535)}", formFault),
+    ("{service = 'users', path = '/', body = ('x'):rep(65537)}", "the body of edge.http.fetch is longer than 64 KiB"),
+    ("{service = 'users', path = '/', json = ('x'):rep(65535)}", "'json' of edge.http.fetch is longer than 64 KiB"),
+    ("{service = 'users', path = '/' .. ('x'):rep(8192)}", "the path of edge.http.fetch is longer than 8 KiB"),
+    ("{service = 'users', path = '/', headers = {a = ('x'):rep(4097)}}", fieldFault),
+    ("{service = 'users', path = '/', headers = {a = ('x'):rep(4096), b = ('x'):rep(4096)}}", fieldsFault),
+    ("{service = 'users', path = '/', headers = {[('x'):rep(8193)] = ''}}", fieldsFault),
+    ("{service = ('x'):rep(5000), path = '/'}", "there is no such service in the configuration"),
+    ("{service = 'users', path = '/', method = ('x'):rep(33)}", methodFault),
+    ("{service = 'users', path = '/', [('x'):rep(100)] = 1}", "edge.http.fetch does not know '\(stranger)'"),
     ("{service = 'users', path = '/', json = 0/0}", "a number is not finite, and JSON has no word for it"),
     ("{service = 'users', path = '/', json = '\\xff'}", "a string is not UTF-8, and JSON has no other text"),
     (

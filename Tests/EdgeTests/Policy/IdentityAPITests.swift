@@ -185,18 +185,23 @@ import Testing
     #expect(try bench.run("return edge.permission.allows(\(roles), '\(permission)')") == "\(expected)")
   }
 
+  private static let permissionFault = "edge.permission.allows takes a permission: a name such as \"mcp:read\""
+  private static let rolesFault = "edge.permission.allows takes roles: one name, or a list of at most 256"
+
   static let refused: [(String, String)] = [
-    ("'admin'", "a permission is a name such as \"mcp:read\""),
-    ("'admin', nil", "a permission is a name such as \"mcp:read\""),
-    ("'admin', 5", "a permission is a name such as \"mcp:read\""),
-    ("'admin', {'mcp:read'}", "a permission is a name such as \"mcp:read\""),
-    ("", "a permission is a name such as \"mcp:read\""), ("{5}, 'p'", "roles are a list of names"),
-    ("{'x', {}}, 'p'", "roles are a list of names"),
-    ("{{'admin'}}, 'p'", "roles are a list of names"), ("{admin = true}, 'p'", "roles are a list of names"),
-    ("{edge.json.null}, 'p'", "roles are a list of names"),
-    ("{'x', y = 'admin'}, 'p'", "roles are a list of names"), ("{tostring}, 'p'", "roles are a list of names"),
-    ("req, 'p'", "roles are a list of names"),
-    ("tostring, 'p'", "roles are a list of names"),
+    ("'admin', ('x'):rep(1025)", permissionFault),
+    ("(function() local t = {} for i = 1, 257 do t[i] = 'x' end return t end)(), 'p'", rolesFault),
+    ("'admin'", permissionFault),
+    ("'admin', nil", permissionFault),
+    ("'admin', 5", permissionFault),
+    ("'admin', {'mcp:read'}", permissionFault),
+    ("", permissionFault), ("{5}, 'p'", rolesFault),
+    ("{'x', {}}, 'p'", rolesFault),
+    ("{{'admin'}}, 'p'", rolesFault), ("{admin = true}, 'p'", rolesFault),
+    ("{edge.json.null}, 'p'", rolesFault),
+    ("{'x', y = 'admin'}, 'p'", rolesFault), ("{tostring}, 'p'", rolesFault),
+    ("req, 'p'", rolesFault),
+    ("tostring, 'p'", rolesFault),
   ]
 
   @Test(arguments: refused) func argumentsThatAreRefused(_ arguments: String, _ message: String) throws {

@@ -57,6 +57,15 @@ import Testing
     #expect(try bench.run("return edge.json.encode(1)") == "'1'", "nothing is left of it")
   }
 
+  /// What a value says is counted as often as it says it.
+  @Test func oneStringManyTimes() throws {
+    let bench = try PolicyBench.runner()
+    let many = "local s, t = ('v'):rep(100000), {} for i = 1, n do t[i] = s end return #edge.json.encode(t)"
+    let tooLong = "error: the JSON is longer than 2 MiB"
+    for count in [21, 1_000, 65_000] { #expect(try bench.run("local n = \(count) \(many)") == tooLong) }
+    #expect(try bench.run("local n = 20 \(many)") == "2000061")
+  }
+
   // MARK: Decoding
 
   static let decoded: [(String, String)] = [
@@ -81,6 +90,27 @@ import Testing
     let literal = luaText(Array(text.utf8))
     #expect(try bench.run("return edge.json.decode(\(literal))") == value)
     #expect(try bench.run("return edge.json.try_decode(\(literal))") == value)
+  }
+
+  /// Decimals are exact and for money; whole numbers stay numbers, and so does what is no amount.
+  @Test func numbersAsDecimals() throws {
+    let bench = try PolicyBench.runner()
+    let text = "'[123456789.123456789,1,9223372036854775807,1e-10,-2.5]'"
+    #expect(
+      try bench.run("return edge.json.encode(edge.json.decode(\(text), 'decimals'))")
+        == "'[123456789.123456789,1,9223372036854775807,1e-10,-2.5]'")
+    #expect(
+      try bench.run(
+        "local d = edge.json.decode(\(text), 'decimals') return math.type(d[1]), math.type(d[2]), math.type(d[4])")
+        == "nil, 'integer', 'float'")
+    #expect(try bench.run("return math.type(edge.json.decode('1.5', nil))") == "'float'")
+    for way in ["true", "{}", "{decimals = true}", "'decimal'", "''", "edge.json.null"] {
+      for name in ["decode", "try_decode"] {
+        #expect(
+          try bench.run("return edge.json.\(name)('1', \(way))")
+            == "error: numbers of JSON are read as \"decimals\", or as numbers where nothing is said")
+      }
+    }
   }
 
   /// An empty list goes on as a list, an empty map as a map; numbers keep their kind.
@@ -125,7 +155,7 @@ import Testing
   func whatIsNoText(_ value: String) throws {
     let bench = try PolicyBench.runner()
     for name in ["decode", "try_decode"] {
-      #expect(try bench.run("return edge.json.\(name)(\(value))") == "error: JSON is a string")
+      #expect(try bench.run("return edge.json.\(name)(\(value))") == "error: edge.json.\(name) takes a string of JSON")
     }
   }
 

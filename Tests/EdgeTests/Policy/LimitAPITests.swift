@@ -45,7 +45,7 @@ import Testing
     ("{limit = '5 per 1s'}", "a limit needs a name of at most 128 bytes"),
     ("'l', {}", "a limit needs 'limit' (100 per 1m) or 'rate' (10 per 1s)"),
     ("'l', {burst = 5}", "a limit needs 'limit' (100 per 1m) or 'rate' (10 per 1s)"),
-    ("'l', {'5 per 1s'}", "the table must have names for keys"),
+    ("'l', {'5 per 1s'}", "the table of edge.limit.define must have names for keys"),
     ("'l', {limits = '5 per 1s'}", "a limit does not know 'limits'; it takes limit, or rate and burst"),
     ("'l', {limit = '5 per 1s', x = 1}", "a limit does not know 'x'; it takes limit, or rate and burst"),
     ("'l', {limit = '5 per 1s', rate = '5 per 1s'}", "a limit has 'limit' or 'rate', not both"),

@@ -91,7 +91,7 @@ import Testing
   @Test(arguments: ["5", "true", "edge.json.null"]) func rolesThatAreNone(_ roles: String) throws {
     let bench = try PolicyBench.runner()
     let result = try bench.run("return edge.permission.allows(\(roles), 'mcp:read')")
-    #expect(result == "error: roles are a list of names")
+    #expect(result == "error: edge.permission.allows takes roles: one name, or a list of at most 256")
   }
 
   /// The path stands in front already.

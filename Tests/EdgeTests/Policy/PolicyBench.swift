@@ -63,12 +63,13 @@ final class PolicyBench {
 
   /// Any number of policies, from a configuration without its beginning.
   init(
-    yaml: String, scripts: [String: String], stores: PolicyStores? = nil, log: Log? = nil
+    yaml: String, scripts: [String: String], stores: PolicyStores? = nil, log: Log? = nil, metrics: Metrics? = nil
   ) throws {
     let loaded = try PolicyBench.load(yaml, scripts)
     snapshot = loaded.snapshot
     let stores = try stores ?? PolicyStores()
-    let tools = PolicyTools(snapshot, limits: stores.limits, keyValues: stores.keyValues, log: log)
+    let tools = PolicyTools(
+      snapshot, limits: stores.limits, keyValues: stores.keyValues, log: log, metrics: metrics)
     clock = try #require(LuaClock())
     machine = try PolicyMachine(snapshot, tools, clock: clock)
     machine.use(clock)
@@ -82,16 +83,16 @@ final class PolicyBench {
   /// One policy `p`.
   convenience init(
     _ script: String, settings: String = "{}", more: String = PolicyBench.services, stores: PolicyStores? = nil,
-    log: Log? = nil
+    log: Log? = nil, metrics: Metrics? = nil
   ) throws {
     let yaml = "\(more)policies: {p: {script: p.lua, settings: \(settings)}}\n"
-    try self.init(yaml: yaml, scripts: ["p.lua": script], stores: stores, log: log)
+    try self.init(yaml: yaml, scripts: ["p.lua": script], stores: stores, log: log, metrics: metrics)
   }
 
   /// A policy that runs code of tests: see `run`. `start` is what its `init` does with `settings`.
   static func runner(
     start: String = "", settings: String = "{}", more: String = PolicyBench.services, stores: PolicyStores? = nil,
-    log: Log? = nil
+    log: Log? = nil, metrics: Metrics? = nil
   ) throws -> PolicyBench {
     let script = """
       \(shown)
@@ -107,7 +108,7 @@ final class PolicyBench {
       function p.on_log(ctx) ctx.user = show(ctx) end
       return p
       """
-    let bench = try PolicyBench(script, settings: settings, more: more, stores: stores, log: log)
+    let bench = try PolicyBench(script, settings: settings, more: more, stores: stores, log: log, metrics: metrics)
     // How long a call takes is not what such tests are about.
     bench.machine.lua.allow(sliceTicks: 10_000, exchangeTicks: 10_000)
     return bench
@@ -151,7 +152,7 @@ final class PolicyBench {
     let snapshot = Snapshot(
       server: read.server, limits: read.limits, listeners: read.listeners, services: read.services,
       routes: read.routes, log: read.log, auth: read.auth, roles: read.roles, policies: read.policies, scripts: named,
-      trustFiles: read.trustFiles, contentHash: read.contentHash)
+      providers: read.providers, models: read.models, trustFiles: read.trustFiles, contentHash: read.contentHash)
     return (snapshot, try #require(outcome.resolved))
   }
 
@@ -228,6 +229,18 @@ final class PolicyBench {
         name: arena.text("the-route"), permission: arena.text(permission),
         parameters: RouteParameters(patterns, arena: arena)))
     machine.host.edits.removeAll()
+  }
+
+  /// Puts an answer in the machine's reach, and no request.
+  func showAnswer(_ fields: [String] = [], status: UInt16 = 201) throws {
+    try show(PolicyBench.head("/", fields))
+    let view = try #require(machine.host.view)
+    machine.host.view = nil
+    machine.host.answer = AnswerView(
+      status: status, received: view.received, service: arena.text("users"), provider: arena.text("openai"),
+      model: arena.text("gpt-4"), id: view.id, route: view.route.name)
+    machine.host.chunk = ChunkView(
+      data: arena.text("some text"), number: 2, isLast: true, status: status, isStreamed: false)
   }
 
   // MARK: Asking

@@ -296,7 +296,7 @@ import Testing
         t.equal(policy:on_request{estimate = "0.000000003", body = "x"}.ctx, {cost = 3, body = "x"})
         t.equal(policy:on_request{json = {1}}.ctx, {body = "[1]"})
         t.equal(policy:on_request{}.ctx, {})
-        local two = {{service = "s", estimate = 0.5}, {provider = "p", model = "m"}}
+        local two = {{service = "s", estimate = "0.5"}, {provider = "p", model = "m"}}
         local outcome = policy:on_select{candidates = two}
         t.equal(outcome.order, {"p"})
         t.equal(outcome.held, {account = "ann", credits = "0.5"})

@@ -33,13 +33,13 @@ import Testing
     ("authorization: Bearer  abc", .one("abc")), ("authorization: Bearer     abc", .one("abc")),
     ("authorization: Bearer a b", .one("a b")), ("authorization: Bearer a, Bearer b", .one("a, Bearer b")),
     ("authorization: Bearer Bearer", .one("Bearer")), ("authorization: Bearer \u{e9}", .one("\u{e9}")),
-    ("authorization: Bearer", .foreign), ("authorization: Bearer ", .foreign), ("authorization:", .foreign),
+    ("authorization: Bearer", .foreign), ("authorization: Bearer ", .foreign), ("authorization:", .none),
     ("authorization: Bearerabc", .foreign), ("authorization: Bearer\tabc", .foreign),
     ("authorization: Beare abc", .foreign),
     ("authorization: abc", .foreign), ("authorization: Basic YTpi", .foreign), ("authorization: Digest a=b", .foreign),
     ("authorization: Bearers abc", .foreign), ("authorization: \"Bearer abc\"", .foreign),
     ("x-api-key: abc", .one("abc")), ("X-API-Key:abc", .one("abc")), ("x-api-key: Bearer abc", .one("Bearer abc")),
-    ("x-api-key: a b", .one("a b")), ("x-api-key:", .one("")),
+    ("x-api-key: a b", .one("a b")), ("x-api-key:", .none),
     ("cookie: authorization=Bearer abc", .none), ("proxy-authorization: Bearer abc", .none),
     ("x-authorization: Bearer abc", .none), ("api-key: abc", .none), ("authorizatio: Bearer abc", .none),
     ("accept: */*", .none),
@@ -51,12 +51,23 @@ import Testing
     #expect(try found(["accept: Bearer x", field, "cookie: a=b"]) == expected)
   }
 
-  static let tokens = ["a", "b", ""]
-  static let bearer = tokens.dropLast().map { ("authorization: Bearer \($0)", Found.one($0)) }
+  static let tokens = ["a", "b"]
+  static let bearer = tokens.map { ("authorization: Bearer \($0)", Found.one($0)) }
   static let keys = tokens.map { ("x-api-key: \($0)", Found.one($0)) }
   static let foreign = [
-    ("authorization: Basic x", Found.foreign), ("authorization: Bearer", .foreign), ("authorization:", .foreign),
+    ("authorization: Basic x", Found.foreign), ("authorization: Bearer", .foreign),
   ]
+
+  /// An empty field is none, whatever stands beside it.
+  @Test(arguments: ["authorization:", "x-api-key:", "authorization:  ", "x-api-key: "])
+  func emptyFields(_ empty: String) throws {
+    for (field, expected) in RequestCredentialTests.bearer + RequestCredentialTests.keys
+      + RequestCredentialTests.foreign
+    {
+      #expect(try found([empty, field]) == expected, "\(field)")
+      #expect(try found([field, "accept: x", empty, empty]) == expected, "\(field)")
+    }
+  }
 
   /// Two fields in either order: the same credential twice is one, all else that differs is none to be trusted.
   @Test func pairs() throws {
@@ -77,7 +88,7 @@ import Testing
     (["authorization: Basic a", "authorization: Basic a"], .foreign),
     (["authorization: Basic a", "authorization: Digest b"], .foreign),
     (["x-api-key: a", "x-api-key: A"], .conflict), (["x-api-key: a", "x-api-key: ab"], .conflict),
-    (["x-api-key:", "x-api-key:"], .one("")), (["x-api-key:", "authorization: Bearer a"], .conflict),
+    (["x-api-key:", "x-api-key:"], .none),
   ]
 
   @Test(arguments: several) func moreFields(_ fields: [String], _ expected: Found) throws {
@@ -90,7 +101,7 @@ import Testing
   static let upgrades: [([String], String?, Found)] = [
     ([], "abc", .one("abc")), (["authorization: Bearer abc"], "abc", .one("abc")),
     (["x-api-key: abc"], "abc", .one("abc")), (["authorization: Bearer abc"], "abd", .conflict),
-    (["authorization: Basic x"], "abc", .conflict), ([], "", .one("")),
+    (["authorization: Basic x"], "abc", .conflict), ([], "", .none),
     (["sec-websocket-protocol: Bearer abc"], nil, .one("abc")),
     (["Sec-WebSocket-Protocol: bearer   a.b.c "], nil, .one("a.b.c")),
     (["sec-websocket-protocol: Bearer, abc"], nil, .one("abc")),
@@ -198,7 +209,7 @@ import Testing
     (["authorization: Bearer"], "handle", "nil, 'unsupported scheme'"),
     (["authorization: Bearer a.b.c", "x-api-key: a.b.d"], "handle", "nil, 'two credentials'"),
     (["authorization: Bearer a.b.c", "authorization: Basic YTpi"], "handle", "nil, 'two credentials'"),
-    (["authorization: Bearer abc"], "handle", "nil, 'malformed'"), (["x-api-key:"], "handle", "nil, 'malformed'"),
+    (["authorization: Bearer abc"], "handle", "nil, 'malformed'"), (["x-api-key:"], "nil", "nil, 'no credential'"),
   ]
 
   @Test(arguments: seen) func scriptsGetAHandle(_ fields: [String], _ handle: String, _ verdict: String) throws {

@@ -42,7 +42,7 @@ import Testing
     ("return attempt.next", .failed, "on_retry returned a value; return nothing, or call edge.refuse"),
     ("return true", .failed, "on_retry returned a value; return nothing, or call edge.refuse"),
     ("return {}", .failed, "on_retry returned a value; return nothing, or call edge.refuse"),
-    ("edge.reply{}", .failed, "edge.reply has a meaning in on_request and handle only"),
+    ("edge.reply{}", .failed, "edge.reply has a meaning in on_request, on_response and handle only"),
     ("edge.credit.hold('ann', 1)", .failed, "edge.credit.hold has a meaning in on_select only"),
     (
       "edge.price.estimate()", .failed,

@@ -68,7 +68,7 @@ import Testing
     ("return {{provider = 'nobody', model = 'gpt-4'}}", [], stranger),
     ("return {{service = 'openai'}}", [], stranger), ("return {edge.credit.decimal(1)}", [], stranger),
     ("return {candidates[1], candidates[1]}", [], "on_select returned a candidate twice"),
-    ("edge.reply{}", [], "edge.reply has a meaning in on_request and handle only"),
+    ("edge.reply{}", [], "edge.reply has a meaning in on_request, on_response and handle only"),
     ("return tostring", [], other),
   ]
 

@@ -88,6 +88,16 @@ struct RouteTableTests {
     }
   }
 
+  /// What opens a WebSocket has nothing to say to HEAD.
+  @Test func webSocketsTakeGetOnly() throws {
+    var socket = try Route.of("socket", ["/ws"], methods: ["GET"])
+    socket.socket = SocketSettings()
+    let bench = RouteBench([socket])
+    #expect(bench.find("/ws", .get) == "socket")
+    #expect(bench.find("/ws", .head) == "405 GET")
+    #expect(bench.find("/ws", .post) == "405 GET")
+  }
+
   /// A method that no route can name is taken by routes that name none.
   @Test func methodsWithoutARow() throws {
     let bench = RouteBench([try Route.of("get", ["/a"], methods: ["GET"]), try Route.of("any", ["/b"])])

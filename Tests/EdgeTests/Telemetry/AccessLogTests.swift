@@ -11,13 +11,16 @@ struct AccessLogTests {
   ]
 
   private func line(
-    _ record: ExchangeRecord, path: [UInt8] = raw("/a"), host: [UInt8] = raw("h"), id: [UInt8] = raw("ID")
+    _ record: ExchangeRecord, path: [UInt8] = raw("/a"), host: [UInt8] = raw("h"), id: [UInt8] = raw("ID"),
+    peer: [UInt8] = []
   ) -> (text: String, overflowed: Bool) {
     let area = ByteArea([UInt8](repeating: 0, count: RecordText.bytes))
     var copy = record
     copy.pathCount = UInt16(path.count)
     copy.hostCount = UInt16(host.count)
     copy.requestIDCount = UInt16(id.count)
+    copy.peerCount = UInt16(peer.count)
+    for (index, byte) in peer.enumerated() { area.base[RecordText.peerOffset + index] = byte }
     for (index, byte) in path.enumerated() { area.base[RecordText.pathOffset + index] = byte }
     for (index, byte) in host.enumerated() { area.base[RecordText.hostOffset + index] = byte }
     for (index, byte) in id.enumerated() { area.base[RecordText.requestIDOffset + index] = byte }
@@ -56,7 +59,15 @@ struct AccessLogTests {
       + #""service":"chat-service","endpoint":"127.0.0.1:3007","status":200,"cause":"completed","attempts":2,"#
       + #""replays":1,"requestBytes":12,"responseBytes":34567,"duration":3.004,"upstreamDuration":2.250,"#
       + #""generation":3}"# + "\n"
-    #expect(line(record).text == expected)
+    let proxied = #""client":"192.0.2.7","peer":"10.0.0.1","method""#
+    #expect(
+      line(record, peer: raw("10.0.0.1")).text
+        == expected.replacing(#""client":"192.0.2.7","method""#, with: proxied))
+  }
+
+  @Test func credentialsInPathsAreMasked() {
+    let text = line(ExchangeRecord(), path: raw("/a/eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.sig\u{1}/b;token=x")).text
+    #expect(text.contains(#""path":"/a/***\u0001/b;token=***""#))
   }
 
   static let meteredKeys = ["provider", "model", "attempt", "fallbacks", "stream", "usage", "credits", "firstByte"]
@@ -143,6 +154,7 @@ struct AccessLogTests {
     record.hostCount = UInt16(Limits.recordHostBytes)
     record.requestIDCount = UInt16(Limits.requestIDBytes)
     record.principalCount = UInt16(Limits.recordPrincipalBytes)
+    record.peerCount = UInt16(Limits.addressTextBytes)
     (record.requestBytes, record.responseBytes, record.end, record.answered) = (.max, .max, .max, .max)
     (record.sent, record.startWall, record.firstByte) = (1, .max, .max)
     record.isMetered = true

@@ -19,7 +19,7 @@ import Testing
 
   /// Rows are what Prometheus' own rules ask for, and each stands on the page.
   @Test func rows() {
-    let rows = MetricTable.rows + MetricTable.closing
+    let rows = [MetricTable.scripts] + MetricTable.rows + MetricTable.closing
     #expect(Set(rows.map { "\($0.name)" }).count == rows.count)
     let text = MetricReference.markdown()
     for row in rows {

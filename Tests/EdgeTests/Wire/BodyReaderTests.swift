@@ -65,6 +65,7 @@ enum BodyVectors {
       .good("5;a=b;c=\"d e;f=g\u{80}\u{ff}\";h\r\nhello\r\n0\r\n\r\n", "hello"),
       .good("0;!#$%&'*+-.^_`|~=z\r\n\r\n", ""),
       .good("5;a=\"\"\r\nhello\r\n0\r\n\r\n", "hello"),
+      .good("5;a=\"b\\\"c\\\\\td\"\r\nhello\r\n0\r\n\r\n", "hello"),
       // 64 bytes from the semicolon on, and 65.
       .good("0;" + String(repeating: "a", count: 63) + "\r\n\r\n", ""),
       .bad("0;" + String(repeating: "a", count: 64) + "\r\n\r\n", .badChunkExtension),
@@ -75,8 +76,9 @@ enum BodyVectors {
     ]
     + [
       "5;\r\n", "5;;a\r\n", "5; a\r\n", "5;a \r\n", "5;a =b\r\n", "5;a= b\r\n", "5;a=\r\n", "5;=b\r\n", "5;a=;b\r\n",
-      "5;a=b=c\r\n", "5;a\nhello", "5;a=b\nhello", "5;a=\"b\nc\"", "5;a=\"b\rc\"", "5;a=\"b\"\nhello", "5;a=\"b\\\"c\"",
-      "5;a=\"\\", "5;a\\b", "5;a=\"b\"c", "5;a=\"b\"\"c\"", "5;a=b\"c\"", "5;\u{0}", "5;a=\"\u{0}\"", "5;a=\"\u{7f}\"",
+      "5;a=b=c\r\n", "5;a\nhello", "5;a=b\nhello", "5;a=\"b\nc\"", "5;a=\"b\rc\"", "5;a=\"b\"\nhello",
+      "5;a=\"b\\\r\n\"", "5;a=\"\\\u{0}", "5;a\\b", "5;a=\"b\"c", "5;a=\"b\"\"c\"", "5;a=b\"c\"", "5;\u{0}",
+      "5;a=\"\u{0}\"", "5;a=\"\u{7f}\"",
       "5;a=\u{80}", "5;a,b", "5;\"a\"", "5;a(b)",
     ].map { .bad($0, .badChunkExtension) }
 

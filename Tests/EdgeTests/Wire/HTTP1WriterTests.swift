@@ -106,8 +106,12 @@ struct HTTP1WriterTests {
 
   @Test func claimsOfStrangersAreDropped() {
     #expect(request(claiming).text == "GET / HTTP/1.1\r\nhost: h\r\n" + claims)
-    let others = "GET / HTTP/1.1\r\nHost: h\r\nX-Real-IP: 1\r\nX-Forwarded-Port: 2\r\nX-Forwarded-Server: 3\r\n\r\n"
-    #expect(request(others).text == "GET / HTTP/1.1\r\nhost: h\r\n" + claims)
+    let others =
+      "X-Real-IP: 1\r\nX-Forwarded-Port: 2\r\nX-Forwarded-Server: 3\r\nTrue-Client-IP: 4\r\nX-Client-IP: 5\r\n"
+      + "CF-Connecting-IP: 6\r\n"
+    let head = "GET / HTTP/1.1\r\nHost: h\r\n" + others + "\r\n"
+    #expect(request(head).text == "GET / HTTP/1.1\r\nhost: h\r\n" + claims)
+    #expect(request(head, WriterCase(isTrusted: true)).text == "GET / HTTP/1.1\r\nhost: h\r\n" + others + claims)
   }
 
   @Test func claimsOfTrustedPeersAreKeptAndAppendedTo() {
@@ -117,6 +121,8 @@ struct HTTP1WriterTests {
         + "x-forwarded-proto: https\r\nx-forwarded-host: front\r\n"
         + "forwarded: for=203.0.113.1;proto=https, for=192.0.2.7;host=\"h\";proto=http\r\n"
         + "via: 1.1 edge\r\nx-request-id: ID\r\n\r\n")
+    let odd = "GET / HTTP/1.1\r\nHost: h\r\nX-Forwarded-For:\r\nX-Forwarded-Proto: javascript\r\nForwarded:\r\n\r\n"
+    #expect(request(odd, WriterCase(isTrusted: true)).text == "GET / HTTP/1.1\r\nhost: h\r\n" + claims)
     let plain = "GET / HTTP/1.1\r\nHost: h\r\n\r\n"
     #expect(request(plain, WriterCase(isTrusted: true)).text == "GET / HTTP/1.1\r\nhost: h\r\n" + claims)
   }
@@ -137,11 +143,21 @@ struct HTTP1WriterTests {
 
   @Test func requestsOfOldVersionsAndOtherMethods() {
     let outcome = request("PROPFIND http://h/x HTTP/1.0\r\n\r\n")
-    #expect(outcome.text == "PROPFIND /x HTTP/1.1\r\nhost: h\r\n" + claims)
+    let olderClaims = claims.replacing("via: 1.1", with: "via: 1.0")
+    #expect(outcome.text == "PROPFIND /x HTTP/1.1\r\nhost: h\r\n" + olderClaims)
     let nobody = request("GET / HTTP/1.0\r\n\r\n", WriterCase(host: "")).text
     #expect(
       nobody == "GET / HTTP/1.1\r\nhost: 127.0.0.1:3007\r\nx-forwarded-for: 192.0.2.7\r\nx-forwarded-proto: http\r\n"
-        + "forwarded: for=192.0.2.7;proto=http\r\nvia: 1.1 edge\r\nx-request-id: ID\r\n\r\n")
+        + "forwarded: for=192.0.2.7;proto=http\r\nvia: 1.0 edge\r\nx-request-id: ID\r\n\r\n")
+  }
+
+  @Test func maxForwardsIsCountedForOptionsOnly() {
+    let fields = "Host: h\r\nMax-Forwards: 007\r\n\r\n"
+    #expect(
+      request("OPTIONS / HTTP/1.1\r\n" + fields).text == "OPTIONS / HTTP/1.1\r\nhost: h\r\nmax-forwards: 6\r\n" + claims
+    )
+    #expect(
+      request("GET / HTTP/1.1\r\n" + fields).text == "GET / HTTP/1.1\r\nhost: h\r\nMax-Forwards: 007\r\n" + claims)
   }
 
   /// A head that fits is written to the last byte, one that does not says so.

@@ -31,6 +31,14 @@ enum RequestVectors {
     .bad("GET / HTTP/1.1\r\r\n", .badVersion), .bad("GET / HTTP /1.1\r\n", .badVersion),
     .bad("GET / HTTP/2.0\r\n", .unknownVersion), .bad("GET / HTTP/0.9\r\n", .unknownVersion),
     .bad("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", .unknownVersion), .bad("GET / HTTP/3.1\r\n", .unknownVersion),
+    // What has no end of a line, and cannot get one.
+    .bad("\u{16}\u{3}\u{1}", .badMethod), .bad("\r\n\u{16}", .badMethod), .bad("\u{0}", .badMethod),
+    .bad(" ", .badMethod),
+    .bad("\rG", .badMethod), .bad("\r\r", .badMethod), .bad("\u{ff}", .badMethod), .bad("G\u{0}", .badMethod),
+    .bad("G\rE", .badMethod), .bad("GET /\u{0}", .badTarget), .bad("GET /\ra", .badTarget),
+    .bad("GET / HTTP\u{7f}", .badVersion), .bad("GET / HTTP/1.1\r\r", .badVersion),
+    .bad("GET / HTTP/1.1\r\nHo\u{0}", .badFieldName), .bad("GET / HTTP/1.1\r\nHost: a\rb", .badFieldValue),
+    .bad("GET / HTTP/1.1\r\nHost: h\r\n \u{1}", .folded),
   ]
 
   private static let fieldSyntax: [HeadVector] =
@@ -62,6 +70,9 @@ enum RequestVectors {
     .badField("Content-Length: 1234567890123456789", .badContentLength),
     .badField("Content-Length: 18446744073709551621", .badContentLength),
     .badField("Content-Length: 5\r\nContent-Length: 5", .contentLengthTwice),
+    .bad("OPTIONS / HTTP/1.1\r\nHost: h\r\nMax-Forwards: x\r\n\r\n", .badMaxForwards),
+    .bad("OPTIONS / HTTP/1.1\r\nHost: h\r\nMax-Forwards: 1\r\nMax-Forwards: 1\r\n\r\n", .badMaxForwards),
+    goodField("Max-Forwards: x", RequestFacts()),
     .badField("Content-Length: 5\r\ncontent-length: 6", .contentLengthTwice),
     .bad("GET / HTTP/1.0\r\nContent-Length: 5\r\n\r\n", .bodyInOldVersion),
     .bad("HEAD / HTTP/1.0\r\nContent-Length: 1\r\n\r\n", .bodyInOldVersion),

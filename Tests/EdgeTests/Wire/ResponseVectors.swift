@@ -16,7 +16,7 @@ enum ResponseVectors {
 
   private static let lines: [HeadVector] =
     [
-      "HTTP/2 200 OK", "HTTP/2.0 200 OK", "HTTP/1.2 200 OK", "http/1.1 200 OK", "HTTP/1.1  200 OK", "HTTP/1.1 20 OK",
+      "HTTP/2 200 OK", "HTTP/2.0 200 OK", "HTTP/1.x 200 OK", "http/1.1 200 OK", "HTTP/1.1  200 OK", "HTTP/1.1 20 OK",
       "HTTP/1.1 2000 OK", "HTTP/1.1 200OK", "HTTP/1.1 20a OK", "HTTP/1.1 099 No", "HTTP/1.1 000", "HTTP/1.1 600 No",
       "HTTP/1.1 999 No", "HTTP/1.1 200\tOK", "HTTP/1.1200 OK", "HTTP/1.1", "ICY 200 OK", "SSH-2.0-x", "",
       " HTTP/1.1 200 OK",
@@ -24,7 +24,8 @@ enum ResponseVectors {
     ].map { .bad($0 + "\r\n\r\n", .badStatusLine) }
     + [
       .bad("HTTP/1.1 200 OK\n\r\n", .bareLineFeed), .bad("\nHTTP/1.1 200 OK\r\n", .bareLineFeed),
-      good("HTTP/1.1 200 OK\r\n\r\n", close), good("HTTP/1.1 200\r\n\r\n", ResponseFacts(reason: "", keepAlive: false)),
+      good("HTTP/1.1 200 OK\r\n\r\n", close), good("HTTP/1.9 200 OK\r\n\r\n", close),
+      good("HTTP/1.1 200\r\n\r\n", ResponseFacts(reason: "", keepAlive: false)),
       good("HTTP/1.1 200 \r\n\r\n", ResponseFacts(reason: "", keepAlive: false)),
       good("HTTP/1.1 599 A\t\u{e9} b\r\n\r\n", ResponseFacts(status: 599, reason: "A\t\u{e9} b", keepAlive: false)),
     ]

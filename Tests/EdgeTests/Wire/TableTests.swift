@@ -18,14 +18,14 @@ struct HeadFaultTests {
   @Test func statuses() {
     let others: [HeadFault: UInt16] = [
       .unknownVersion: 505, .tooLarge: 431, .tooManyFields: 431, .unknownTransferEncoding: 501, .badExpectation: 417,
-      .badStatusLine: 502,
+      .badStatusLine: 502, .notSecure: 421,
     ]
     for fault in HeadFault.allCases { #expect(fault.row.code.row.status == others[fault] ?? 400, "\(fault)") }
   }
 
   /// Every fault is raised by some vector of the parsers, or by the driver, which reads targets and hosts.
   @Test func everyFaultIsRaised() {
-    var raised: Set<HeadFault> = [.badTarget, .badHost, .hostMismatch]
+    var raised: Set<HeadFault> = [.badTarget, .badHost, .hostMismatch, .notSecure]
     for vector in RequestVectors.all + ResponseVectors.all {
       if case .fault(let fault) = vector.outcome { raised.insert(fault) }
     }

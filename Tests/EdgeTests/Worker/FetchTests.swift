@@ -28,7 +28,8 @@ private final class WorkerStage {
     let addresses = AddressBook(workers: 2)
     builder = GenerationBuilder(
       workers: 2, addresses: addresses, resolver: resolver, keyValues: try #require(KeyValueStore()),
-      ledger: try memoryLedger(), names: MetricNames(), log: try #require(Log(workers: 2, level: .error, descriptor: 2))
+      ledger: try memoryLedger(), metrics: try #require(Metrics(workers: 3)),
+      log: try #require(Log(workers: 2, level: .error, descriptor: 2))
     )
     generation = try builder.build(snapshot, resolved: resolved, number: 1, place: 0)
     shared = WorkerShared(

@@ -46,7 +46,8 @@ private final class Names: Sendable {
     resolver = Resolver(lookup: names.lookup, deliver: { _, _ in }, report: { _, _ in })
     builder = GenerationBuilder(
       workers: 2, addresses: book, resolver: resolver, keyValues: try #require(KeyValueStore()),
-      ledger: try memoryLedger(), names: MetricNames(), log: try #require(Log(workers: 2, level: .error, descriptor: 2))
+      ledger: try memoryLedger(), metrics: try #require(Metrics(workers: 3)),
+      log: try #require(Log(workers: 2, level: .error, descriptor: 2))
     )
   }
 

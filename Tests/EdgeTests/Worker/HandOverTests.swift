@@ -39,7 +39,7 @@ struct HandOverTests {
     let log = try #require(Log(workers: 2, level: .error, descriptor: 2))
     let builder = GenerationBuilder(
       workers: 2, addresses: addresses, resolver: resolver, keyValues: try #require(KeyValueStore()),
-      ledger: try memoryLedger(), names: MetricNames(), log: log)
+      ledger: try memoryLedger(), metrics: try #require(Metrics(workers: 3)), log: log)
     let (before, beforeTree) = try HandOverTests.load(folder, "main")
     let first = try builder.build(before, resolved: beforeTree, number: 1, place: 0)
     _ = builder.published(first)

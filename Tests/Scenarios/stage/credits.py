@@ -12,6 +12,7 @@ from .client import head
 from .config import merged
 from .edge import Edge
 from .messages import MESSAGES, MessagesProvider
+from .origin import Origin, answer
 from .policies import AUTH, PERMISSIONS, shipped, furnished, lua
 from .provider import KEY, PATH, Events, Provider
 from .token import bearer
@@ -78,6 +79,19 @@ def chatting(script=None, *, kind=Provider, whole=True, lenient=False, loud=Fals
     document, found = llm(provider, **config)
     with Edge(document, files={**found, **(files or {})}, loud=loud, extra=extra) as edge, edge.client() as client:
       yield client, edge, provider
+
+
+@contextmanager
+def chatting_beside(policies, script, **config):
+  """As `chatting`, with a service `side` that the policies ask, and a gate in front of its answer to /gate."""
+  with Origin(lenient=True) as side:
+    gate = side.gate()
+    side.script = {"/gate": lambda request, line: (gate.wait("the side"), answer(200)(request, line)),
+                   "*": answer(200, b"now")}
+    changes = merged({"services": {"side": {"endpoints": [side.url]}},
+                      "routes": {"side": {"path": "/side", "service": "side"}}}, config)
+    with chatting(script, lenient=True, policies=policies, **changes) as (client, edge, provider):
+      yield client, edge, provider, gate
 
 
 def messaging(script=None, **options):

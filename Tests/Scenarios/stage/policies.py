@@ -14,12 +14,13 @@ AUTH, PERMISSIONS = shipped("auth.lua"), shipped("permissions.lua")
 RATE_LIMIT, WHOAMI = shipped("rate_limit.lua"), shipped("whoami.lua")
 
 
-def lua(on_request=None, handle=None, on_log=None, init=None, top=None):
+def lua(on_request=None, handle=None, on_log=None, init=None, top=None, on_response=None, on_chunk=None):
   """A script with these bodies of functions. Each begins on a line of its own; a lone one begins on line 3."""
   lines = ["local policy = {}"]
   if top:
     lines.append(top)
   for name, parameters, body in (("init", "settings", init), ("on_request", "req, ctx", on_request),
+                                 ("on_response", "res, ctx", on_response), ("on_chunk", "chunk, ctx", on_chunk),
                                  ("handle", "req, ctx", handle), ("on_log", "ctx", on_log)):
     if body is not None:
       lines += [f"function policy.{name}({parameters})", body, "end"]

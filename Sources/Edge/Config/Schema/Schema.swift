@@ -132,12 +132,15 @@ struct SchemaSection: Sendable {
   let doc: String
   /// In the order of reference pages.
   let rows: [SchemaRow]
+  /// Rows of which exactly one must be written; none: there is no such choice.
+  let targets: [SchemaRow]
 
   /// A section from its parts.
-  init(_ name: String, _ doc: String, _ rows: [SchemaRow]) {
+  init(_ name: String, _ doc: String, _ rows: [SchemaRow], exactlyOneOf targets: [SchemaRow] = []) {
     self.name = name
     self.doc = doc
     self.rows = rows
+    self.targets = targets
   }
 
   /// Whether the key must be written.

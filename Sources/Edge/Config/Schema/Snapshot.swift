@@ -240,6 +240,9 @@ struct Route: Sendable, Equatable {
   /// Of a route whose dialect is spoken on WebSockets.
   var socket: SocketSettings?
 
+  /// Whether who may GET may ask for the head alone; a WebSocket has no other answer than itself.
+  var takesHead: Bool { socket == nil }
+
   /// Nothing of it goes anywhere before its credits are held.
   var costs: Bool {
     if case .models = target { return true }

@@ -106,7 +106,7 @@ enum RouteSection {
     [
       path, host, methods, listeners, service, builtin, handler, dialect, fallbackExplicit, policies, permission,
       price, bodySize, clientFin, replayOnStale,
-    ] + socketRows)
+    ] + socketRows, exactlyOneOf: targets.map(\.0))
 
   /// What a route may lead to, in the order of messages; each with an example of its value.
   static let targets = [

@@ -14,7 +14,8 @@ enum ServerSection {
     "How long running exchanges may finish after SIGTERM; what is left is cut.")
   static let trusted = SchemaRow(
     "trusted", .list(.addressBlock, count: 0...256, scalarAllowed: true), .empty, .live,
-    "Peers (CIDR blocks) whose X-Request-Id and forwarding fields are kept; those of others are replaced.")
+    "Load balancers and proxies in front (CIDR blocks): they say who asks, and their X-Request-Id and forwarding "
+      + "fields are kept; what others say there is replaced.")
   static let varFolder = SchemaRow(
     "var", .path, .literal("var/"), .restart, "Folder of state, against the folder of the main file.")
   static let policies = SchemaRow(

@@ -10,7 +10,8 @@ enum CreditAPI {
   static let rows = [
     HostRow(
       "edge.credit.amount", "edge.credit.amount(credits)",
-      "An amount, in billionths of a credit: of `\"12.5\"`, `12.5` or `12`. nil and what is wrong, where it is none.",
+      "An amount, in billionths of a credit: of `\"12.5\"`, `12` or a decimal, such as JSON gives. nil and what is "
+        + "wrong, where it is none; a number with a fraction is none.",
       amount),
     HostRow(
       "edge.credit.decimal", "edge.credit.decimal(amount)",
@@ -33,7 +34,8 @@ enum CreditAPI {
     HostRow(
       "edge.credit.grant", "edge.credit.grant(account, amount, {by=, key=, reason=})",
       "Gives credits to the account: `{transaction=, balance=}`. `by` says who does, `key` makes it once however often "
-        + "it is asked for; nil and `\"conflict\"` when the key was used for something else. Waits.", grant),
+        + "it is asked for. nil and `\"conflict\"` when the key was used for something else, `\"overflow\"` when there "
+        + "would be more credits than can be counted, `\"account\"` when no token can name this user. Waits.", grant),
   ]
 
   /// Entries that one call may ask for.
@@ -47,18 +49,21 @@ enum CreditAPI {
   private static let amount: HostFunction = { state, _, result in
     let call = HostCall(state, result)
     do throws(Amount.Fault) {
-      let amount: Amount
-      if let text = call.string(1) {
-        amount = try Amount(credits: text)
-      } else if let whole = call.integer(1) {
-        amount = try Amount(credits: whole)
-      } else if let number = call.number(1) {
-        amount = try Amount(credits: number)
-      } else {
-        throw .type
-      }
-      return call.value(.integer(Int(amount.units)))
+      return call.value(.integer(Int(try credits(of: call).units)))
     } catch { return call.values(.nothing, .string(error.text)) }
+  }
+
+  private static func credits(of call: HostCall) throws(Amount.Fault) -> Amount {
+    if let text = call.string(1) { return try Amount(credits: text) }
+    if let units = call.handle(1, class: HostClass.decimal) {
+      if units < 0 { throw .number }
+      return Amount(units: units)
+    }
+    switch call.kind(1) {
+    case .integer: return try Amount(credits: call.integer(1) ?? -1)
+    case .number: throw .number
+    default: throw .type
+    }
   }
 
   private static let decimal: HostFunction = { state, _, result in
@@ -82,7 +87,7 @@ enum CreditAPI {
   // MARK: Balances
 
   private static let balance: HostFunction = {
-    account($0, $1, $2) { call, host, account in
+    account($0, $1, $2, "edge.credit.balance") { call, host, account in
       if let known = host.tools.ledger?.balances.balance(account) {
         return call.values(
           .integer(Int(known.balance.units)), .integer(Int(known.held.units)), .integer(Int(known.available.units)))
@@ -92,7 +97,7 @@ enum CreditAPI {
   }
 
   private static let hold: HostFunction = {
-    account($0, $1, $2) { call, host, account in
+    account($0, $1, $2, "edge.credit.hold") { call, host, account in
       guard host.phase == .onSelect else { return call.raise("edge.credit.hold has a meaning in on_select only") }
       guard host.hold == nil else { return call.raise("edge.credit.hold holds once for each exchange") }
       guard let amount = amount(of: call) else { return call.raise(amountFault) }
@@ -112,11 +117,11 @@ enum CreditAPI {
   // MARK: Entries
 
   private static let history: HostFunction = {
-    account($0, $1, $2) { call, host, account in
+    account($0, $1, $2, "edge.credit.history") { call, host, account in
       var (before, limit): (Int64, Int) = (0, historyDefault)
       if call.kind(2) != .nothing {
         let entries: FlatMap
-        do throws(FlatMap.Fault) { entries = try FlatMap(call, 2, host.flat) } catch {
+        do throws(FlatMap.Fault) { entries = try FlatMap(call, 2, host.flat, of: "edge.credit.history") } catch {
           return call.raise(error.message)
         }
         if let stranger = entries.stranger(among: ["before", "limit"]) {
@@ -141,12 +146,14 @@ enum CreditAPI {
   }
 
   private static let grant: HostFunction = {
-    account($0, $1, $2) { call, host, account in
+    account($0, $1, $2, "edge.credit.grant") { call, host, account in
       guard let amount = amount(of: call), amount > .zero else {
         return call.raise("a grant is above 0; \(amountFault)")
       }
       let entries: FlatMap
-      do throws(FlatMap.Fault) { entries = try FlatMap(call, 3, host.flat) } catch { return call.raise(error.message) }
+      do throws(FlatMap.Fault) { entries = try FlatMap(call, 3, host.flat, of: "edge.credit.grant") } catch {
+        return call.raise(error.message)
+      }
       if let stranger = entries.stranger(among: ["by", "key", "reason"]) {
         return call.raise("edge.credit.grant does not know '\(stranger)'; it takes by, key and reason")
       }
@@ -160,6 +167,7 @@ enum CreditAPI {
       if reason == nil, entries.place("reason") != nil {
         return call.raise("'reason' of edge.credit.grant is UTF-8 of 1 to 1,024 bytes")
       }
+      guard TokenRules.isName(account) else { return call.values(.nothing, .string("account")) }
       let name = String(decoding: account, as: UTF8.self)
       return host.wait(call, .grant(account: name, amount, by: by, key: key, reason: reason))
     }
@@ -185,7 +193,7 @@ enum CreditAPI {
   /// Calls `body` with the first argument, which must be the name of an account, where a script may wait.
   @inline(__always)
   private static func account(
-    _ state: OpaquePointer?, _ context: UnsafeMutableRawPointer?, _ result: HostResult?,
+    _ state: OpaquePointer?, _ context: UnsafeMutableRawPointer?, _ result: HostResult?, _ name: StaticString,
     _ body: (HostCall, PolicyHost, UnsafeBufferPointer<UInt8>) -> Int32
   ) -> Int32 {
     let call = HostCall(state, result)
@@ -193,7 +201,7 @@ enum CreditAPI {
     guard host.phase != .start else { return call.raise("edge.credit may wait for the ledger, and init cannot wait") }
     guard let account = call.string(1), let start = account.baseAddress, (1...nameBytesMax).contains(account.count),
       isUTF8(start, account.count)
-    else { return call.raise("an account is a name of 1 to 256 bytes of UTF-8, such as ctx.user") }
+    else { return call.raise("\(name) takes an account: a name of 1 to 256 bytes of UTF-8, such as ctx.user") }
     return body(call, host, account)
   }
 }

@@ -31,10 +31,13 @@ enum HTTPAPI {
 private struct FetchFault: Error { let text: String }
 
 extension PolicyHost {
+  /// Nothing is made of the arguments before it is known that they are not too large.
   fileprivate func readFetch(_ call: HostCall) -> Result<FetchRequest, FetchFault> {
     let entries: FlatMap
-    do { entries = try FlatMap(call, 1, flat) } catch { return .failure(FetchFault(text: "\(error.message)")) }
-    if let fault = fetchTypes(entries) { return .failure(FetchFault(text: fault)) }
+    do { entries = try FlatMap(call, 1, flat, of: "edge.http.fetch") } catch {
+      return .failure(FetchFault(text: error.message))
+    }
+    if let fault = fetchTypes(entries) ?? fetchSizes(entries) { return .failure(FetchFault(text: fault)) }
     func text(_ name: StaticString) -> String? { entries.string(name).map { String(decoding: $0, as: UTF8.self) } }
     let known: [StaticString] = ["service", "path", "method", "headers", "json", "body", "timeout"]
     if let stranger = entries.stranger(among: known) {
@@ -54,13 +57,26 @@ extension PolicyHost {
       request.method = method
     }
     if let body = entries.string("body") { request.body = Array(body) }
-    if let json = entries.place("json") {
-      var fault: FlatJSON.Fault?
-      let written = self.text.write { fault = FlatJSON.write(entries.values, at: json, into: &$0) }
-      if let fault { return .failure(FetchFault(text: "\(fault.text)")) }
-      guard let written else { return .failure(FetchFault(text: "'json' of edge.http.fetch is longer than 64 KiB")) }
-      request.body = Array(written)
+    if let fault = readFields(entries, into: &request) ?? readJSON(entries, into: &request) {
+      return .failure(FetchFault(text: fault))
     }
+    if entries.place("timeout") != nil {
+      guard let seconds = entries.number("timeout"), seconds > 0, seconds <= 600 else {
+        return .failure(FetchFault(text: "the timeout must be above 0 and at most 600 seconds"))
+      }
+      request.deadlineMilliseconds = max(1, Int(seconds * 1_000))
+    }
+    guard request.isWellFormed else {
+      return .failure(
+        FetchFault(
+          text: "the request cannot be written: the path begins with a slash and is encoded, names of headers are "
+            + "tokens that Edge does not write itself, values are UTF-8 without line ends"))
+    }
+    return .success(request)
+  }
+
+  /// The headers; what is wrong with them.
+  private func readFields(_ entries: FlatMap, into request: inout FetchRequest) -> String? {
     var hasType = false
     var reserved: String?
     entries.map("headers")?.forEach { name, place in
@@ -73,24 +89,39 @@ extension PolicyHost {
       let value = text.map { String(decoding: $0, as: UTF8.self) }
       request.headers.append(FetchHeader(name: String(decoding: name, as: UTF8.self), value: value ?? "\n"))
     }
-    if let reserved { return .failure(FetchFault(text: "'\(reserved)' is written by Edge itself")) }
+    if let reserved { return "'\(reserved)' is written by Edge itself" }
     if entries.place("json") != nil, !hasType {
       request.headers.append(FetchHeader(name: "content-type", value: "application/json"))
     }
-    if entries.place("timeout") != nil {
-      guard let seconds = entries.number("timeout"), seconds > 0, seconds <= 600 else {
-        return .failure(FetchFault(text: "the timeout must be above 0 and at most 600 seconds"))
-      }
-      request.deadlineMilliseconds = max(1, Int(seconds * 1_000))
+    return nil
+  }
+
+  /// The body that is given as a value; what is wrong with it.
+  private func readJSON(_ entries: FlatMap, into request: inout FetchRequest) -> String? {
+    guard let json = entries.place("json") else { return nil }
+    var fault: FlatJSON.Fault?
+    let written = fetchBody.write { fault = FlatJSON.write(entries.values, at: json, into: &$0) }
+    if let fault { return "\(fault.text)" }
+    guard let written else { return "'json' of edge.http.fetch is longer than 64 KiB" }
+    request.body = Array(written)
+    return nil
+  }
+
+  /// What is larger than it may be.
+  private func fetchSizes(_ entries: FlatMap) -> String? {
+    func isLonger(_ name: StaticString, _ most: Int) -> Bool { (entries.string(name)?.count ?? 0) > most }
+    if isLonger("service", Limits.fetchFieldBytes) { return "there is no such service in the configuration" }
+    if isLonger("path", Limits.fetchPathBytes) { return "the path of edge.http.fetch is longer than 8 KiB" }
+    if isLonger("method", Limits.methodBytesMax) { return "the method must be one such as \"GET\" or \"POST\"" }
+    if isLonger("body", Limits.fetchBodyBytesMax) { return "the body of edge.http.fetch is longer than 64 KiB" }
+    var (longest, all) = (0, 0)
+    entries.map("headers")?.forEach { name, place in
+      let count = entries.string(at: place)?.count ?? 0
+      longest = max(longest, count)
+      all += name.count + count
     }
-    guard request.isWellFormed else {
-      return .failure(
-        FetchFault(
-          text: "the request cannot be written: the path begins with a slash and is encoded, names of headers are "
-            + "tokens that Edge does not write itself, values are UTF-8 without line ends, and the body has at most "
-            + "64 KiB"))
-    }
-    return .success(request)
+    if longest > Limits.fetchFieldBytes { return "a header of edge.http.fetch is longer than 4 KiB" }
+    return all > Limits.fetchFieldsBytes ? "the headers of edge.http.fetch are longer than 8 KiB" : nil
   }
 
   /// What has another type than it must have: a mistake that were better not passed over.

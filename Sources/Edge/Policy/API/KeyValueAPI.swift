@@ -8,7 +8,7 @@ import LuaBridge
 enum KeyValueAPI {
   static let rows = [
     HostRow("edge.kv.get", "edge.kv.get(key)", "The string kept under a key, or nil.") {
-      keyed($0, $1, $2) { call, host, key, now in
+      keyed($0, $1, $2, "edge.kv.get takes a key: a string of 1 to 256 bytes") { call, host, key, now in
         var length: Int?
         let room = KeyValueStore.valueBytesMax
         let area = host.text.write { writer in
@@ -26,7 +26,7 @@ enum KeyValueAPI {
     HostRow(
       "edge.kv.set", "edge.kv.set(key, value[, seconds])", "Keeps a string under a key, for so long when given."
     ) {
-      keyed($0, $1, $2) { call, host, key, now in
+      keyed($0, $1, $2, "edge.kv.set takes a key: a string of 1 to 256 bytes") { call, host, key, now in
         guard let value = call.string(2) else { return call.raise("edge.kv keeps strings; encode the value first") }
         guard let time = KeptTime(call, 3) else { return call.raise("the time to keep a value must be above 0") }
         do throws(KeyValueError) {
@@ -42,7 +42,7 @@ enum KeyValueAPI {
       "Adds to the whole number kept under a key, 0 when there is none, and returns the sum. The time counts from when "
         + "the key is new."
     ) {
-      keyed($0, $1, $2) { call, host, key, now in
+      keyed($0, $1, $2, "edge.kv.add takes a key: a string of 1 to 256 bytes") { call, host, key, now in
         guard let number = call.integer(2) else { return call.raise("edge.kv.add adds whole numbers") }
         guard let time = KeptTime(call, 3) else { return call.raise("the time to keep a value must be above 0") }
         do throws(KeyValueError) {
@@ -53,7 +53,7 @@ enum KeyValueAPI {
       }
     },
     HostRow("edge.kv.delete", "edge.kv.delete(key)", "Forgets what is kept under a key.") {
-      keyed($0, $1, $2) { call, host, key, now in
+      keyed($0, $1, $2, "edge.kv.delete takes a key: a string of 1 to 256 bytes") { call, host, key, now in
         host.tools.keyValues.delete(key.start, key.count, now: now)
         return call.nothing()
       }
@@ -63,13 +63,13 @@ enum KeyValueAPI {
   /// Calls `body` with the first argument, which must be a key, and with the time.
   @inline(__always)
   private static func keyed(
-    _ state: OpaquePointer?, _ context: UnsafeMutableRawPointer?, _ result: HostResult?,
+    _ state: OpaquePointer?, _ context: UnsafeMutableRawPointer?, _ result: HostResult?, _ fault: StaticString,
     _ body: (HostCall, PolicyHost, StaticBytes, UInt64) -> Int32
   ) -> Int32 {
     let call = HostCall(state, result)
     guard let host = PolicyHost.of(context) else { return call.nothing() }
     guard let key = call.string(1), let start = key.baseAddress, (1...KeyValueStore.keyBytesMax).contains(key.count)
-    else { return call.raise("a key is a string of 1 to 256 bytes") }
+    else { return call.raise(fault) }
     return body(call, host, StaticBytes(start: start, count: key.count), host.monotonicNanoseconds)
   }
 }

@@ -67,7 +67,7 @@ enum LimitAPI {
 extension PolicyHost {
   fileprivate func limitRule(_ call: HostCall) throws(LimitError) -> LimitRule {
     let entries: FlatMap
-    do { entries = try FlatMap(call, 2, flat) } catch { throw LimitError("\(error.message)") }
+    do { entries = try FlatMap(call, 2, flat, of: "edge.limit.define") } catch { throw LimitError(error.message) }
     func text(_ name: StaticString) -> String? { entries.string(name).map { String(decoding: $0, as: UTF8.self) } }
     if let stranger = entries.stranger(among: ["limit", "rate", "burst"]) {
       throw LimitError("a limit does not know '\(stranger)'; it takes limit, or rate and burst")

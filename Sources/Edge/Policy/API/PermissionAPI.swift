@@ -12,12 +12,15 @@ enum PermissionAPI {
       "Whether one of the roles (a list, or one name) has the permission.", allows)
   ]
 
+  private static let rolesFault: StaticString =
+    "edge.permission.allows takes roles: one name, or a list of at most 256"
+
   private static let allows: HostFunction = { state, context, result in
     let call = HostCall(state, result)
     guard let host = PolicyHost.of(context), let area = host.flat.baseAddress else { return call.nothing() }
-    guard let permission = call.string(2), let wanted = permission.baseAddress else {
-      return call.raise("a permission is a name such as \"mcp:read\"")
-    }
+    guard let permission = call.string(2), let wanted = permission.baseAddress,
+      permission.count <= Limits.permissionBytes
+    else { return call.raise("edge.permission.allows takes a permission: a name such as \"mcp:read\"") }
     func has(_ role: UnsafeBufferPointer<UInt8>) -> Bool {
       guard let name = role.baseAddress else { return false }
       return host.tools.permissions.allows(name, role.count, wanted, permission.count)
@@ -25,13 +28,13 @@ enum PermissionAPI {
     if let role = call.string(1) { return call.value(.boolean(has(role))) }
     // No roles are no mistake: they allow nothing.
     if call.kind(1) == .nothing { return call.value(.boolean(false)) }
-    guard call.kind(1) == .map else { return call.raise("roles are a list of names") }
-    guard let count = try? call.flat(1, into: host.flat), count > 0, area[0].luaKind != .map || area[0].count == 0
-    else {
-      return call.raise("roles are a list of names")
-    }
+    guard call.kind(1) == .map else { return call.raise(rolesFault) }
+    // As many values as there is room for: each may cost a look-up.
+    let room = UnsafeMutableBufferPointer(rebasing: host.flat[...Limits.askedRolesMax])
+    guard let count = try? call.flat(1, into: room), count > 0, area[0].luaKind != .map || area[0].count == 0
+    else { return call.raise(rolesFault) }
     for index in 1..<max(1, count) {
-      guard let role = area[index].bytes else { return call.raise("roles are a list of names") }
+      guard let role = area[index].bytes else { return call.raise(rolesFault) }
       if has(role) { return call.value(.boolean(true)) }
     }
     return call.value(.boolean(false))

@@ -97,20 +97,7 @@ enum RequestAPI {
   /// `req.headers[name] = value`.
   static let setHeader: HostFunction = {
     read($0, $1, $2) { call, host, view in
-      guard let name = call.string(2), FieldRules.isName(name) else {
-        return call.raise("the name of a header must be a token such as \"x-user-id\"")
-      }
-      if FieldRules.isReserved(name) {
-        return call.raise("'\(String(decoding: name, as: UTF8.self))' is written by Edge itself")
-      }
-      let value = call.string(3)
-      guard value != nil || call.kind(3) == .nothing else {
-        return call.raise("the value of a header must be a string, or nil to remove it")
-      }
-      if let value, !FieldRules.isValue(value) {
-        return call.raise("the value of a header must have no line ends and at most 4 KiB")
-      }
-      return host.edits.set(name, value) ? call.nothing() : call.raise("the headers that policies set pass 8 KiB")
+      host.setField(call)
     }
   }
 
@@ -177,8 +164,26 @@ extension HostCall {
 }
 
 extension PolicyHost {
+  /// `headers[name] = value`, for the service or the client.
+  func setField(_ call: HostCall) -> Int32 {
+    guard let name = call.string(2), FieldRules.isName(name) else {
+      return call.raise("the name of a header must be a token such as \"x-user-id\"")
+    }
+    if FieldRules.isReserved(name) {
+      return call.raise("'\(String(decoding: name, as: UTF8.self))' is written by Edge itself")
+    }
+    let value = call.string(3)
+    guard value != nil || call.kind(3) == .nothing else {
+      return call.raise("the value of a header must be a string, or nil to remove it")
+    }
+    if let value, !FieldRules.isValue(value) {
+      return call.raise("the value of a header must have no line ends and at most 4 KiB")
+    }
+    return edits.set(name, value) ? call.nothing() : call.raise("the headers that policies set pass 8 KiB")
+  }
+
   /// All values of a field, joined; a single one is not copied.
-  fileprivate func values(
+  func values(
     of name: UnsafeBufferPointer<UInt8>, _ start: UnsafePointer<UInt8>, _ received: ReceivedHead, _ call: HostCall
   ) -> Int32 {
     var first: UnsafeBufferPointer<UInt8>?

@@ -20,7 +20,7 @@ enum VerdictAPI {
     let call = HostCall(state, result)
     guard let host = PolicyHost.of(context) else { return call.nothing() }
     guard host.mayRefuse else {
-      return call.raise("edge.refuse has a meaning in on_request, on_message, on_select, on_retry and handle only")
+      return call.raise("edge.refuse has no meaning in \(host.phase.rawValue)")
     }
     guard let name = call.string(1), let code = ErrorCode(name: name) else {
       return call.raise("edge.refuse needs an error code such as \"FORBIDDEN\"")
@@ -35,9 +35,10 @@ enum VerdictAPI {
     let call = HostCall(state, result)
     guard let host = PolicyHost.of(context) else { return call.nothing() }
     guard host.mayReply else {
-      return host.phase == .onMessage
-        ? call.raise("edge.reply has a meaning in on_request and handle only; on_message has edge.refuse")
-        : call.raise("edge.reply has a meaning in on_request and handle only")
+      return host.phase == .onMessage || host.phase == .onChunk
+        ? call.raise(
+          "edge.reply has a meaning in on_request, on_response and handle only; \(host.phase.rawValue) has edge.refuse")
+        : call.raise("edge.reply has a meaning in on_request, on_response and handle only")
     }
     guard call.kind(1) == .map else {
       return call.raise("edge.reply needs a table such as {status=200, json={ok=true}}")
@@ -61,18 +62,18 @@ extension ErrorCode {
 
 extension PolicyHost {
   /// Whether the phase is one that may end the exchange with an error.
-  var mayRefuse: Bool { mayAsk || phase == .onSelect || phase == .onRetry }
+  var mayRefuse: Bool { phase != .start && phase != .onLog }
 
   /// Whether the phase is one that decides before anything goes anywhere, and may ask what that would cost.
-  var mayAsk: Bool { mayReply || phase == .onMessage }
+  var mayAsk: Bool { phase == .onRequest || phase == .handle || phase == .onMessage }
 
-  /// Whether the phase is one that may answer in the place of whoever would be asked.
-  var mayReply: Bool { phase == .onRequest || phase == .handle }
+  /// Whether the phase is one that may answer in the place of whoever would be asked, or was.
+  var mayReply: Bool { phase == .onRequest || phase == .handle || phase == .onResponse }
 
   /// The second argument of a refusal; what the function returns when it cannot be used.
   fileprivate func readDetails(_ call: HostCall) -> Int32? {
     let entries: FlatMap
-    do { entries = try FlatMap(call, 2, flat) } catch { return call.raise(error.message) }
+    do { entries = try FlatMap(call, 2, flat, of: "edge.refuse") } catch { return call.raise(error.message) }
     if entries.place("retry_after") != nil {
       guard let seconds = entries.number("retry_after"), seconds.isFinite, seconds >= 0 else {
         return call.raise("'retry_after' of edge.refuse is a number of seconds")
@@ -105,7 +106,7 @@ extension PolicyHost {
   /// The argument of an answer; what the function returns when it cannot be used.
   fileprivate func readReply(_ call: HostCall) -> Int32? {
     let entries: FlatMap
-    do { entries = try FlatMap(call, 1, flat) } catch { return call.raise(error.message) }
+    do { entries = try FlatMap(call, 1, flat, of: "edge.reply") } catch { return call.raise(error.message) }
     if let stranger = entries.stranger(among: ["status", "headers", "json", "body"]) {
       return call.raise("edge.reply does not know '\(stranger)'; it takes status, headers, json and body")
     }

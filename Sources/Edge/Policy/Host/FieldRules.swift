@@ -32,7 +32,7 @@ enum FieldRules {
   static func isReserved(_ name: UnsafeBufferPointer<UInt8>) -> Bool {
     guard let start = name.baseAddress else { return false }
     for row in HeaderRow.table where equalLowered(start, name.count, row.name) {
-      return row.header == .via || row.header == .date
+      return row.header == .via || row.header == .date || row.header == .maxForwards
         || !row.treatment.isDisjoint(with: [.hopByHop, .rewritten, .claim, .dropped])
     }
     return false

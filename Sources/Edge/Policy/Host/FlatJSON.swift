@@ -1,4 +1,5 @@
-// Between flat values of Lua and JSON text (RFC 8259).
+// Between flat values of Lua and JSON text (RFC 8259). Where the text does not fit, nothing behind that place is looked
+// at: a value may be far larger than the room there is.
 // Called by the functions that write JSON for scripts; never reads Lua itself.
 
 import Glibc
@@ -31,7 +32,7 @@ enum FlatJSON {
     var isFirst = true
     writer.append(byte: 0x7b)
     map.forEach { name, place in
-      if fault != nil { return }
+      if fault != nil || writer.overflowed { return }
       if !isFirst { writer.append(byte: 0x2c) }
       isFirst = false
       fault = write(name, into: &writer)
@@ -54,14 +55,14 @@ enum FlatJSON {
     case .string: return value.bytes.flatMap { write($0, into: &writer) }
     case .list:
       writer.append(byte: 0x5b)
-      for index in 0..<value.count {
+      for index in 0..<value.count where !writer.overflowed {
         if index > 0 { writer.append(byte: 0x2c) }
         if let fault = write(values, &position, into: &writer) { return fault }
       }
       writer.append(byte: 0x5d)
     case .map:
       writer.append(byte: 0x7b)
-      for index in 0..<value.count {
+      for index in 0..<value.count where !writer.overflowed {
         if index > 0 { writer.append(byte: 0x2c) }
         if let name = values.string(at: position), let fault = write(name, into: &writer) { return fault }
         position += 1
@@ -78,6 +79,11 @@ enum FlatJSON {
   }
 
   private static func write(_ text: UnsafeBufferPointer<UInt8>, into writer: inout ByteWriter) -> Fault? {
+    if text.count > writer.room {
+      // Overflows; what it holds is looked at when there is room for it.
+      writer.advance(text.count)
+      return nil
+    }
     let start = text.baseAddress ?? StaticBytes.empty.start
     guard isUTF8(start, text.count) else { return .text }
     writer.append(json: start, text.count)

@@ -42,7 +42,7 @@ extension LuaValue {
 /// A table with names for keys, given as an argument.
 struct FlatMap {
   /// Why an argument is no such table.
-  struct Fault: Error { let message: StaticString }
+  struct Fault: Error { let message: String }
 
   let values: FlatValues
   /// Pairs that count; all of them but what `without` left out.
@@ -50,8 +50,10 @@ struct FlatMap {
   private let start: Int
   private var hidden: [StaticString] = []
 
-  /// Reads an argument.
-  init(_ call: HostCall, _ argument: Int, _ area: UnsafeMutableBufferPointer<LuaValue>) throws(Fault) {
+  /// Reads an argument of the function `name`.
+  init(
+    _ call: HostCall, _ argument: Int, _ area: UnsafeMutableBufferPointer<LuaValue>, of name: StaticString
+  ) throws(Fault) {
     let count: Int
     do { count = try call.flat(argument, into: area) } catch {
       switch error {
@@ -59,10 +61,11 @@ struct FlatMap {
       case .deep: throw Fault(message: "the table is nested too deeply, or contains itself")
       case .key: throw Fault(message: "a table has a key that is neither a string nor part of a sequence")
       case .unsupported: throw Fault(message: "a table contains a function, a coroutine or an object of Edge")
+      case .large: throw Fault(message: "the strings of a table have more than 2 MiB together")
       }
     }
     guard let base = area.baseAddress, count > 0, base[0].luaKind == .map else {
-      throw Fault(message: "the table must have names for keys")
+      throw Fault(message: "the table of \(name) must have names for keys")
     }
     values = FlatValues(values: UnsafePointer(base), count: count)
     start = 1
@@ -134,13 +137,13 @@ struct FlatMap {
     return FlatMap(values, start: place + 1, pairs: value.luaKind == .map ? Int(value.count) : 0, hidden: [])
   }
 
-  /// A name that is not among these.
+  /// A name that is not among these, cut for a message.
   func stranger(among known: [StaticString]) -> String? {
-    var stranger: String?
+    var stranger: UnsafeBufferPointer<UInt8>?
     forEach { name, _ in
-      if !known.contains(where: { FlatMap.equal(name, $0) }) { stranger = String(decoding: name, as: UTF8.self) }
+      if !known.contains(where: { FlatMap.equal(name, $0) }) { stranger = name }
     }
-    return stranger
+    return stranger.map { String(decoding: $0.prefix(64), as: UTF8.self) }
   }
 
   private static func equal(_ name: UnsafeBufferPointer<UInt8>, _ text: StaticString) -> Bool {

@@ -34,6 +34,9 @@ struct HostObject: Sendable {
   static let parameters: Int = 2
   static let arguments: Int = 3
   static let message: Int = 4
+  static let answer: Int = 5
+  static let answerHeaders: Int = 6
+  static let chunk: Int = 7
 }
 
 /// A kind of handle with its methods.
@@ -47,4 +50,5 @@ struct HostClass: Sendable {
   static let credential: Int = 0
   static let limit: Int = 1
   static let decimal: Int = 2
+  static let counter: Int = 3
 }

@@ -6,8 +6,10 @@ import LuaBridge
 
 extension PolicyHost {
   /// Answers a call with what a JSON text says; nil when it is no JSON, says a key twice or has too
-  /// many values.
-  func values(ofJSON start: UnsafePointer<UInt8>, _ count: Int, _ call: HostCall) -> Int32? {
+  /// many values. `decimals`: numbers that are no whole ones are decimals where they are exactly an amount.
+  func values(
+    ofJSON start: UnsafePointer<UInt8>, _ count: Int, _ call: HostCall, decimals: Bool = false
+  ) -> Int32? {
     guard (try? document.read(start, count, nodesMax: PolicyHost.flatValuesMax)) != nil,
       let area = flat.baseAddress
     else {
@@ -18,7 +20,7 @@ extension PolicyHost {
     if hasDuplicateKeys() { return nil }
     // Strings with escapes are written out; none takes more bytes than it did.
     let unescaped = text.write { writer in
-      for index in 0..<document.count { area[index] = value(of: index, &writer) }
+      for index in 0..<document.count { area[index] = value(of: index, decimals, &writer) }
     }
     return unescaped == nil ? nil : call.values(at: UnsafePointer(area), count: 1)
   }
@@ -39,7 +41,7 @@ extension PolicyHost {
   }
 
   /// Nodes and flat values stand in the same order.
-  private func value(of index: Int, _ writer: inout ByteWriter) -> LuaValue {
+  private func value(of index: Int, _ decimals: Bool, _ writer: inout ByteWriter) -> LuaValue {
     let node = document[index]
     switch node.kind {
     case .null: return .null
@@ -48,6 +50,9 @@ extension PolicyHost {
     case .list: return .list(Int(node.members))
     case .map: return .map(Int(node.members))
     case .number:
+      if decimals, !node.isWhole, let units = DecimalText.units(json: document.raw(index), places: Amount.places) {
+        return .handle(class: HostClass.decimal, payload: units)
+      }
       switch document.number(index) {
       case .integer(let whole): return .integer(Int(whole))
       case .double(let double): return .number(double)

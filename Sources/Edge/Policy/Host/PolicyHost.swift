@@ -18,17 +18,28 @@ struct PolicyTools {
   let services: Set<String>
   /// nil: credits are kept by whoever runs the policies, as in checks and tests.
   let ledger: Ledger?
-  /// What `permissions` stands in.
+  /// nil: nobody counts, as in checks and tests.
+  let metrics: Metrics?
+  /// Those of `metrics`, or ones that nobody is told of.
+  let counters: ScriptCounters
+  let providers: PolicyProviders
+  /// What `permissions` and `providers` stand in.
   private let arena: Arena
 
   /// The tools of one generation.
-  init(_ snapshot: Snapshot, limits: RateLimits, keyValues: KeyValueStore, log: Log?, ledger: Ledger? = nil) {
+  init(
+    _ snapshot: Snapshot, limits: RateLimits, keyValues: KeyValueStore, log: Log?, ledger: Ledger? = nil,
+    metrics: Metrics? = nil
+  ) {
     self.limits = limits
     self.ledger = ledger
+    self.metrics = metrics
+    counters = metrics?.scripts ?? ScriptCounters()
     self.keyValues = keyValues
     self.log = log
     arena = Arena()
     permissions = PermissionTable(snapshot.roles.map { ($0.name, $0.permissions) }, arena: arena)
+    providers = PolicyProviders(snapshot, metrics, arena)
     auth = snapshot.auth
     services = Set(snapshot.services.map(\.name))
   }
@@ -48,7 +59,11 @@ final class PolicyHost {
   var view: RequestView?
   /// While a policy decides about a message.
   var message: MessageView?
-  /// What the service will get beside what the client sent.
+  /// While a policy judges an answer.
+  var answer: AnswerView?
+  /// While a policy judges a piece of its content.
+  var chunk: ChunkView?
+  /// What the service will get beside what the client sent; of an answer, the client beside what was answered.
   var edits: HeaderEdits
   /// Since 1970, for everything that expires.
   var wallNanoseconds: UInt64 = 0
@@ -78,8 +93,9 @@ final class PolicyHost {
   private var logLines = 0
   private var fullLimitAgain: UInt64 = 0
   var verdict = PolicyVerdict()
-  /// Limits that scripts have defined: they go with the machine.
+  /// Limits and counters that scripts have defined: they go with the machine.
   private(set) var definedLimits: [LimitHandle] = []
+  private var definedCounters: [Int] = []
 
   // MARK: Memory
 
@@ -90,6 +106,7 @@ final class PolicyHost {
   let details: TextArea
   let fields: TextArea
   let replyBody: TextArea
+  let fetchBody: TextArea
   private let flatMemory: UnsafeMutableRawPointer
   private let editMemory: BytePointer
 
@@ -112,10 +129,12 @@ final class PolicyHost {
     details = TextArea(bytesMax: Limits.errorDetailBytes)
     fields = TextArea(bytesMax: Limits.replyFieldBytes)
     replyBody = TextArea(bytesMax: Limits.replyBodyBytes)
+    fetchBody = TextArea(bytesMax: Limits.fetchBodyBytesMax)
   }
 
   deinit {
     for limit in definedLimits { tools.limits.release(limit) }
+    for counter in definedCounters { tools.counters.release(counter) }
     Pages.unmap(flatMemory, bytes: PolicyHost.flatBytes)
     editMemory.deallocate()
   }
@@ -141,6 +160,13 @@ final class PolicyHost {
     let handle = try tools.limits.claim(name: name, rule: rule)
     definedLimits.append(handle)
     return handle
+  }
+
+  /// Takes a counter for as long as the machine lives.
+  func define(counter name: String, of policy: String, help: String) throws(ScriptCountersFull) -> Int {
+    let place = try tools.counters.claim(policy: policy, name: name, help: help)
+    definedCounters.append(place)
+    return place
   }
 
   /// Whether the script may write another line into the log.

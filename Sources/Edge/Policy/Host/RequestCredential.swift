@@ -20,7 +20,7 @@ enum RequestCredential: BitwiseCopyable {
     var found = CredentialFinding()
     for index in 0..<view.received.table.count {
       let field = view.received.table.fields[index]
-      guard field.known == .authorization || field.known == .apiKey else { continue }
+      guard field.known == .authorization || field.known == .apiKey, field.value.count > 0 else { continue }
       let value = UnsafeBufferPointer(
         start: view.received.bytes + Int(field.value.start), count: Int(field.value.count))
       if field.known == .apiKey {
@@ -87,8 +87,9 @@ private struct CredentialFinding {
   var isForeign = false
   var isConflict = false
 
-  /// Another one: it must be the same.
+  /// Another one: it must be the same. An empty one is none.
   mutating func take(_ other: UnsafeBufferPointer<UInt8>) {
+    if other.isEmpty { return }
     guard let token else {
       token = other
       return

@@ -61,7 +61,7 @@ struct GivenTable {
       switch table[name] {
       case .nothing: return nil
       case .integer(let whole): return try Amount(credits: whole)
-      case .number(let number): return try Amount(credits: number)
+      case .number: throw .number
       case .text(let bytes):
         let units = bytes.withUnsafeBufferPointer { DecimalText.units($0, places: Amount.places) }
         guard let units else { throw .text }

@@ -27,7 +27,7 @@ enum PolicyReference {
   /// The page as Markdown with a line end.
   static func markdown() -> String {
     var text = """
-      # Reference of `edge.*`, `req` and `msg`
+      # Reference of `edge.*`, `req`, `msg`, `res` and `chunk`
 
       Made from the rows in the code; do not edit. [policies.md](policies.md) says how policies work.
 

@@ -60,6 +60,14 @@ enum TestAPI {
       "Tells the policy that a provider has failed and that `next`, a candidate, is about to be asked.",
       { state, context, result in TestAPI.ask(state, context, result, .onRetry) }),
     HostRow(
+      "on_response", "policy:on_response{status=200, headers={}, service= | provider=, model=, ctx={}, answers={}, …}",
+      "Asks the policy about an answer. What it has set of it is in `client_headers` of the outcome.",
+      { state, context, result in TestAPI.ask(state, context, result, .onResponse) }),
+    HostRow(
+      "on_chunk", "policy:on_chunk{data=, number=1, last=false, status=200, streamed=false, ctx={}, answers={}, …}",
+      "Asks the policy about a piece of an answer.",
+      { state, context, result in TestAPI.ask(state, context, result, .onChunk) }),
+    HostRow(
       "handle", "policy:handle{…}", "The same for a handler.",
       { state, context, result in TestAPI.ask(state, context, result, .handle) }),
     HostRow(

@@ -90,7 +90,7 @@ final class TestLedger {
       guard owner == account, entry.amount == amount, entry.reason == reason else { return .conflict }
       return .granted(transaction: entry.transaction, balance: entry.balance)
     }
-    guard let place = write(account, .grant, amount, wall: wall) else { return .conflict }
+    guard let place = write(account, .grant, amount, wall: wall) else { return .overflow }
     entries[place].entry.reason = reason
     if let key { grants[key] = place }
     return .granted(transaction: entries[place].entry.transaction, balance: entries[place].entry.balance)

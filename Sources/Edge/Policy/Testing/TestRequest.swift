@@ -28,6 +28,13 @@ struct TestRequest {
   private let listener: String
   private let route: String
   private let permission: String
+  private let service: String
+  private let provider: String
+  private let model: String
+  private let data: [UInt8]
+  private let number: Int
+  private let isLast: Bool
+  private let isStreamed: Bool
   private let pattern: PathPattern?
 
   /// What a table for `on_request` and `handle` may hold.
@@ -44,6 +51,14 @@ struct TestRequest {
   static let knownAtSelection = ["candidates", "id", "ctx", "answers", "credits", "ledger"]
   /// What a table for `on_retry` may hold.
   static let knownAtRetry = ["attempt", "id", "ctx", "answers", "credits", "ledger"]
+  /// What a table for `on_response` may hold.
+  static let knownInAnswer = [
+    "status", "headers", "service", "provider", "model", "route", "id", "ctx", "answers", "credits", "ledger",
+  ]
+  /// What a table for `on_chunk` may hold.
+  static let knownInChunk = [
+    "data", "number", "last", "status", "streamed", "id", "ctx", "answers", "credits", "ledger",
+  ]
   /// What a table for `on_log` may hold.
   static let knownAtEnd = [
     "status", "cause", "duration", "request_bytes", "response_bytes", "id", "ctx", "answers", "credits", "ledger",
@@ -59,9 +74,11 @@ struct TestRequest {
       case .onSelect: TestRequest.knownAtSelection
       case .onRetry: TestRequest.knownAtRetry
       case .onMessage: TestRequest.knownInMessage
+      case .onResponse: TestRequest.knownInAnswer
+      case .onChunk: TestRequest.knownInChunk
       default: TestRequest.known
       }
-    let given = try GivenTable(value, phase == .onMessage ? "the message" : "the request", known: known)
+    let given = try GivenTable(value, TestRequest.title(phase), known: known)
     id = try given.text("id") ?? "01JTESTS0000000000000000AB"
     context = .map(try given.pairs("ctx") ?? [])
     var answers: [FetchOutcome] = []
@@ -86,8 +103,24 @@ struct TestRequest {
     listener = try given.text("listener") ?? "main"
     route = try given.text("route") ?? "test"
     permission = try given.text("permission") ?? ""
+    data = if case .text(let bytes) = given["data"] { bytes } else { [] }
+    number = Int(min(try given.number("number") ?? 1, 1e9))
+    isLast = try given.boolean("last") ?? false
+    isStreamed = try given.boolean("streamed") ?? false
+    provider = try given.text("provider") ?? ""
+    model = try given.text("model") ?? ""
+    service = try given.text("service") ?? (provider.isEmpty ? "service" : "")
     pattern = try TestRequest.pattern(given)
     fields = try TestRequest.fields(given, sign)
+  }
+
+  private static func title(_ phase: PolicyPhase) -> String {
+    switch phase {
+    case .onMessage: "the message"
+    case .onResponse: "the answer"
+    case .onChunk: "the piece"
+    default: "the request"
+    }
   }
 
   private static func pattern(_ given: GivenTable) throws(TestFault) -> PathPattern? {
@@ -186,6 +219,20 @@ struct TestRequest {
       received: wire.received, method: wire.method, target: wire.target, host: wire.host, client: client, id: id,
       listener: wire.arena.text(listener), route: policyRoute(wire.arena), isUpgrade: isUpgrade,
       queryToken: queryToken.map { StaticBytes(start: wire.arena.copy($0), count: $0.count) })
+  }
+
+  /// The answer as the policy sees it; its fields are those of the wire.
+  func answer(of wire: WireRequest, id: StaticBytes) -> AnswerView {
+    AnswerView(
+      status: summary.status, received: wire.received, service: wire.arena.text(service),
+      provider: wire.arena.text(provider), model: wire.arena.text(model), id: id, route: wire.arena.text(route))
+  }
+
+  /// The piece of an answer as the policy sees it.
+  func chunk(_ arena: Arena) -> ChunkView {
+    ChunkView(
+      data: StaticBytes(start: arena.copy(data), count: data.count), number: number, isLast: isLast,
+      status: summary.status, isStreamed: isStreamed)
   }
 
   /// The message as the policy sees it.

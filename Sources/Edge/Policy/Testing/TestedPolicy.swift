@@ -132,6 +132,8 @@ final class TestedPolicy {
     defer {
       host.view = nil
       host.message = nil
+      host.answer = nil
+      host.chunk = nil
       host.attempt = nil
     }
     for account in request.stakes.credits { ledger.open(account.account, account.balance, wall: time.wall) }
@@ -155,7 +157,8 @@ final class TestedPolicy {
     // Before anything else runs in the machine: what was decided stands in its memory.
     let decided = decision(outcome)
     let rest = [
-      ("service_headers", serviceHeaders()), ("fetches", .list(asked)), ("ctx", read(context)),
+      (phase == .onResponse ? "client_headers" : "service_headers", setHeaders()), ("fetches", .list(asked)),
+      ("ctx", read(context)),
       ("facts", facts ?? .nothing),
     ]
     return .map(of: decided + rest + money(phase))
@@ -173,6 +176,8 @@ final class TestedPolicy {
       host.message = request.message(id: host.requestID, wire.arena)
       // A message is there as a whole.
       request.stakes.bringBody(to: host, wire.arena)
+    case .onResponse: host.answer = request.answer(of: wire, id: host.requestID)
+    case .onChunk: host.chunk = request.chunk(wire.arena)
     default: break
     }
   }
@@ -278,8 +283,9 @@ final class TestedPolicy {
     ]
   }
 
-  /// What the service would get beside what the client sent: values by name, false for what is removed.
-  private func serviceHeaders() -> TestValue {
+  /// What the service would get beside what the client sent, or the client beside what was answered: values by name,
+  /// false for what is removed.
+  private func setHeaders() -> TestValue {
     var pairs: [TestPair] = []
     machine.host.edits.forEach { edit in
       let name = String(decoding: UnsafeBufferPointer(start: edit.name, count: edit.nameCount), as: UTF8.self)
