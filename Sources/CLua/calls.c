@@ -37,13 +37,13 @@ static int take_slot(clua_machine *machine) {
 }
 
 // A call may leave much behind, and the memory of lauxlib's buffers, which cannot wait for the collector either, is
-// nothing that the collector counts. What lives long is not looked through for every call: only once there is an eighth
-// of all memory more.
+// nothing that the collector counts. What lives long is not looked through for every call: only once half of what it
+// leaves free is used up.
 static void collect_if_much(clua_machine *machine) {
   if (machine->pool.used <= machine->collect_at) return;
   size_t limit = machine->limits.memory_bytes;
-  size_t next = clua_collect(machine, 1) + limit / 8;
-  machine->collect_at = next < limit / 2 ? limit / 2 : next;
+  size_t lives = clua_collect(machine, 1);
+  machine->collect_at = lives < limit ? lives + (limit - lives) / 2 : limit;
 }
 
 static void give_slot(clua_machine *machine, int index) {

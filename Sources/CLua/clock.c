@@ -36,10 +36,11 @@ static void tick(int signal, siginfo_t *information, void *frame) {
   if ((late & (late - 1)) == 0) lua_sethook(running, clua_overdue_hook, CLUA_HOOK_MASK, 1);
 }
 
-// There when the program is built with ThreadSanitizer.
+// There when the program is built with one of the sanitizers, which make scripts several times slower.
 extern void __tsan_init(void) __attribute__((weak));
+extern void __asan_init(void) __attribute__((weak));
 
-uint64_t clua_tick_nanoseconds(void) { return __tsan_init == NULL ? 2000000 : 16000000; }
+uint64_t clua_tick_nanoseconds(void) { return __tsan_init == NULL && __asan_init == NULL ? 2000000 : 16000000; }
 
 uint64_t clua_seen_tick_nanoseconds(void) {
   uint64_t asked = clua_tick_nanoseconds();

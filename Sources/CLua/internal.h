@@ -16,7 +16,7 @@
 
 enum { CLUA_POOL_CLASSES = 32 };
 
-// The unit of limits of time, in CPU time of the thread: 2 ms, and longer in programs built with ThreadSanitizer, whose
+// The unit of limits of time, in CPU time of the thread: 2 ms, and longer in programs built with a sanitizer, whose
 // code takes several times as long to do the same.
 uint64_t clua_tick_nanoseconds(void);
 // How far apart ticks really come: the kernel looks at CPU clocks when its own tick comes.

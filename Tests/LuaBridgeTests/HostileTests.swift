@@ -133,7 +133,7 @@ struct Attack: Sendable, CustomTestStringConvertible {
   @Test(arguments: HostileLoops.blindSpots) func stopsBlindSpots(_ attack: Attack) throws { try Self.launch(attack) }
 
   @Test func namesTheLine() throws {
-    let fixture = try Fixture()
+    let fixture = try Fixture(limits: LuaLimits())
     _ = try fixture.run("\n\nwhile true do\nlocal x = 1\nend")
     #expect(fixture.machine.error.kind == .cpu)
     #expect((3...5).contains(fixture.machine.error.line ?? 0))
@@ -155,7 +155,7 @@ struct Attack: Sendable, CustomTestStringConvertible {
 
   /// One script after the other on one machine.
   @Test func machineOutlivesAll() throws {
-    let fixture = try Fixture()
+    let fixture = try Fixture(limits: LuaLimits())
     let good = try fixture.function("return 1")
     var attacks = HostileLoops.loops + HostileLoops.coroutines + HostileLoops.callbacks + HostileLoops.memory
     attacks += HostileEscapes.writes + HostileEscapes.errors

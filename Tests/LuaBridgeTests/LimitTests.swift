@@ -116,7 +116,7 @@ import Testing
   }
 
   @Test func topLevelsAreStopped() throws {
-    let fixture = try Fixture()
+    let fixture = try Fixture(limits: LuaLimits())
     let error = #expect(throws: LuaError.self) {
       try fixture.machine.load(name: "p.lua", source: Array("\n\nwhile true do end".utf8))
     }
@@ -126,7 +126,7 @@ import Testing
 
   @Test func otherCoroutinesSurviveAStoppedCall() throws {
     let top = "local co = coroutine.wrap(function() local n = 0 while true do n = n + 1 coroutine.yield(n) end end) "
-    let fixture = try Fixture()
+    let fixture = try Fixture(limits: LuaLimits())
     let source = top + "return {used = co}"
     let script = try fixture.machine.load(name: "policies/test.lua", source: Array(source.utf8))
     let used = try #require(fixture.machine.function(script, "used"))
@@ -203,7 +203,7 @@ import Testing
   }
 
   @Test func manyCallsTakeNoMemory() throws {
-    let fixture = try Fixture()
+    let fixture = try Fixture(limits: LuaLimits())
     let function = try fixture.function("local t = {a = 1} ctx.user = 'x' .. #req.method return t.a")
     var sizes: [Int] = []
     for _ in 0..<4 {
