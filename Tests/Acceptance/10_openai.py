@@ -186,6 +186,16 @@ def listed():
 
 
 @play
+def retrieved():
+  """models.retrieve says of each model what the list does"""
+  with served() as place, place.client() as client:
+    models = {model.id: model for model in client.models.list()}
+    holds("gpt-4" in models, f"{set(models)}")
+    for name in models:
+      same(client.models.retrieve(name), models[name], name)
+
+
+@play
 def closed_early():
   """a stream that is closed early ends at the provider too, is charged for what came, and nothing stays held"""
   with served() as place, place.client() as client:

@@ -109,6 +109,12 @@ def unknown_models():
       assert_told(raised(openai.NotFoundError, lambda: chat(client, model="gpt-99", stream=stream)), 404,
                   "model_not_found")
     same(len(place.edge.exchanges(2)), 2, "exchanges")
+    for name in ("gpt-99", "ft:gpt-99"):
+      error = raised(openai.NotFoundError, lambda: client.models.retrieve(name))
+      assert_told(error, 404, "model_not_found")
+      holds(f"'{name}'" in error.message and "GET /v1/models" in error.message, error.message)
+      same((error.type, error.param), ("invalid_request_error", "model"))
+    same(len(place.edge.exchanges(4)), 4, "exchanges")
 
 
 @play

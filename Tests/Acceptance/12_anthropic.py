@@ -160,6 +160,23 @@ def listed():
 
 
 @play
+def retrieved():
+  """models.retrieve says of a model what the list does, and is a NotFoundError that names a model it does not know"""
+  with served() as place, client_of(place, max_retries=2) as client:
+    models = {model.id: model for model in client.models.list()}
+    holds("demo-claude" in models, f"{set(models)}")
+    for name in models:
+      same(client.models.retrieve(name), models[name], name)
+    before = len(place.edge.exchanges(len(models) + 1))
+    for name in ("claude-99", "claude-99 odd"):
+      error = raised(anthropic.NotFoundError, lambda: client.models.retrieve(name))
+      same((error.status_code, error.body["error"]["type"]), (404, "not_found_error"))
+      holds(f"'{name}'" in error.message and "GET /v1/models" in error.message, error.message)
+      assert_ulid(error.request_id)
+    same(len(place.edge.exchanges(before + 2)), before + 2, "exchanges")
+
+
+@play
 def equivalent():
   """a model whose provider fails is answered by its equivalent, and the answer says so"""
   with served() as place, client_of(place) as client:

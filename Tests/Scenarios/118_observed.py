@@ -207,3 +207,66 @@ def models_are_listed():
         same((row["type"], row["display_name"], row["created_at"][-1]), ("model", row["id"], "Z"))
       edge.adopt(merged(document, {"models": {"big": None}}))
       same([row["id"] for row in document_of(client.get("/v1/models", [bearer()]))["data"]], ["small"])
+      # With this path alone there are no single models.
+      assert_error(client.get("/v1/models/small", [bearer()]), 404, "NOT_FOUND")
+  with Edge(document, files=files) as edge, edge.client() as client:
+    assert_error(client.get("/v1/models/a%2Fb", [bearer()]), 400, "INVALID_REQUEST")
+
+
+SINGLE = {"models": {"path": "/v1/models/*"}}
+ODD = "ft:gpt-4.1_x"
+VERSION = ("anthropic-version", "2023-06-01")
+
+
+def single(**changes):
+  """As `observed`, with single models, and with one whose id is as odd as ids may be."""
+  more = {ODD: {"providers": ["p1"], "price": 2, "max_output": 10}}
+  return observed(models=more, routes=merged(SINGLE, changes))
+
+
+@play
+def single_models():
+  """/v1/models/{id} says of a model what the list does, its id with escapes or without, also to HEAD"""
+  with single() as (client, edge, provider, watcher):
+    same(client.get("/v1/models/small").status, 401)
+    for path in ("/v1/models", "/v1/models/", "/v1/models?limit=1"):
+      listed = {row["id"]: row for row in document_of(client.get(path, [bearer()]))["data"]}
+      same(set(listed), {"small", ODD}, path)
+    odd = "".join(f"%{byte:02x}" for byte in ODD.encode())
+    for path, name in (
+        ("small", "small"), ("small?x=1", "small"), ("%73mall", "small"), ("../models//small", "small"), (ODD, ODD),
+        ("ft%3Agpt-4.1_x", ODD), ("ft%3agpt-4%2e1_x", ODD), (odd, ODD)):
+      for fields in ([bearer()], [bearer(), VERSION]):
+        same(document_of(client.get(f"/v1/models/{path}", fields)), listed[name], path)
+    whole = client.get("/v1/models/small", [bearer()])
+    response = client.request("HEAD", "/v1/models/small", [bearer()])
+    same((response.status, response.fields.one("content-length")), (200, str(len(whole.body))))
+    refused = client.request("POST", "/v1/models/small", [bearer()])
+    assert_error(refused, 405, "METHOD_NOT_ALLOWED")
+    same(refused.fields.one("allow"), "GET, HEAD")
+    same(edge.log_line(requestId=whole.fields.one("x-request-id"))["cause"], "completed")
+
+
+@play
+def unknown_models():
+  """a model that the list has not is a 404 in the form of OpenAI, or of Anthropic for who says its version"""
+  with single() as (client, edge, provider, watcher):
+    for path, name in (
+        ("gpt-99", "gpt-99"), ("smal", "smal"), ("small/", "small/"), ("SMALL", "SMALL"), ("p1/small", "p1/small"),
+        ("meta-llama/Llama-3-8b", "meta-llama/Llama-3-8b"), ("small%252F", "small%2F"), ("%ff", "\ufffd"),
+        ("a%22%5e%0a%c3%a4", 'a"^\n\u00e4'), ("x" * 256, "x" * 256), ("x" * 257, None)):
+      text = "this model" if name is None else f"the model '{name}'"
+      message = f"No provider offers {text}; GET /v1/models lists them."
+      response = client.get(f"/v1/models/{path}", [bearer()])
+      same(document_of(response, 404), {"error": {"message": message, "type": "invalid_request_error", "param": "model",
+                                                  "code": "model_not_found"}}, path)
+      response = client.get(f"/v1/models/{path}", [bearer(), VERSION])
+      request = response.fields.one("x-request-id")
+      same(document_of(response, 404), {"type": "error", "error": {"type": "not_found_error", "message": message},
+                                        "request_id": request}, path)
+      same(response.fields.one("request-id"), request, "request-id")
+    line = edge.log_line(requestId=request)
+    same((line["status"], line["cause"], line["route"]), (404, "refused", "models"))
+    response = client.request("HEAD", "/v1/models/gpt-99", [bearer()])
+    same((response.status, response.body), (404, b""))
+    same(client.get("/v1/models/small", [bearer()]).status, 200, "the next one on the connection")

@@ -187,13 +187,13 @@ enum Dialect {
   // MARK: Errors
 
   /// The body of an error in the client's format. The message is plain text, an empty one that of the row; `details` is
-  /// a JSON object.
+  /// a JSON object; `param` is for formats with a place for it.
   static func appendError(
-    _ dialect: DialectName, _ row: ErrorRow, message: StaticBytes, details: StaticBytes?, requestID: StaticBytes,
-    to writer: inout ByteWriter
+    _ dialect: DialectName, _ row: ErrorRow, param: StaticString? = nil, message: StaticBytes, details: StaticBytes?,
+    requestID: StaticBytes, to writer: inout ByteWriter
   ) {
     switch dialect {
-    case .openAIChat: OpenAIChat.appendError(row, message: message, details: details, to: &writer)
+    case .openAIChat: OpenAIChat.appendError(row, param: param, message: message, details: details, to: &writer)
     case .anthropicMessages:
       AnthropicMessages.appendError(row, message: message, details: details, requestID: requestID, to: &writer)
     case .platformV1:

@@ -221,7 +221,8 @@ enum OpenAIChat {
 
   /// `{"error":{"message","type","param","code"}}`. An empty message is that of the row.
   static func appendError(
-    _ row: ErrorRow, message: StaticBytes, details: StaticBytes? = nil, to writer: inout ByteWriter
+    _ row: ErrorRow, param: StaticString? = nil, message: StaticBytes, details: StaticBytes? = nil,
+    to writer: inout ByteWriter
   ) {
     writer.append("{\"error\":{\"message\":")
     if message.count == 0 {
@@ -229,7 +230,7 @@ enum OpenAIChat {
     } else {
       writer.append(json: message.start, message.count)
     }
-    appendErrorRest(row, nil, details, to: &writer)
+    appendErrorRest(row, param, details, to: &writer)
   }
 
   /// The same for a request that could not be read.

@@ -89,7 +89,7 @@ struct BuiltinFacts: Sendable {
   let isDraining: Bool
   /// The number of the generation that answers.
   let generation: UInt32
-  /// What `ModelList` made for that generation; empty: it has no models.
+  /// What `ModelList` made for that generation: the list, or the model that is asked for; empty: it has no models.
   let models: StaticBytes
   /// What the control thread says; only for operators.
   var process: ControlBoard?

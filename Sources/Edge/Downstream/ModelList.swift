@@ -1,8 +1,11 @@
 // The models that clients can ask for, as `GET /v1/models` says them to OpenAI's clients and to Anthropic's alike: one
-// text for a whole generation.
+// text for a whole generation. `GET /v1/models/{id}` says one of them, which is a piece of that text.
 //
-// Owns: how that text looks. Called by: whoever builds a generation; `builtin: models` sends it as it is.
+// Owns: how that text looks. Called by: whoever builds a generation; `builtin: models` sends it, or a piece,
+// as it is.
 // Never: knows whether a provider is up.
+
+import Glibc
 
 /// A model as clients see it.
 struct ListedModel {
@@ -13,24 +16,56 @@ struct ListedModel {
   let created: UInt64
 }
 
+/// One model of the list.
+struct ListedEntry: BitwiseCopyable {
+  var name: StaticBytes
+  /// The object that the list has of it.
+  var text: StaticBytes
+}
+
+/// The list as it was written, in memory of an arena.
+struct ModelListing: BitwiseCopyable {
+  var text: StaticBytes
+  /// How many models had no room in it.
+  var leftOut = 0
+  /// Those that had, by name, in byte order.
+  var entries: UnsafePointer<ListedEntry>
+  var count = 0
+
+  /// What the list says of the model of this name; nil: it is not in the list.
+  func entry(_ name: UnsafePointer<UInt8>, _ nameCount: Int) -> StaticBytes? {
+    var (low, high) = (0, count)
+    while low < high {
+      let middle = (low + high) / 2
+      let known = entries[middle].name
+      let order = memcmp(known.start, name, min(known.count, nameCount))
+      if order == 0, known.count == nameCount { return entries[middle].text }
+      if order < 0 || order == 0 && known.count < nameCount { low = middle + 1 } else { high = middle }
+    }
+    return nil
+  }
+}
+
 /// Writes the list.
 enum ModelList {
   /// The list of no models.
   static let none: StaticString =
     "{\"object\":\"list\",\"data\":[],\"has_more\":false,\"first_id\":null,\"last_id\":null}"
 
-  /// `{"object":"list","data":[…],"has_more":false,"first_id":…,"last_id":…}` in memory of the arena, and how many
-  /// models had no room in an answer. It is one page: nobody is told to ask for the next.
-  static func write(_ models: [ListedModel], into arena: Arena) -> (text: StaticBytes, leftOut: Int) {
+  /// `{"object":"list","data":[…],"has_more":false,"first_id":…,"last_id":…}` in memory of the arena. It is one page:
+  /// nobody is told to ask for the next, and models may have no room in it.
+  static func write(_ models: [ListedModel], into arena: Arena) -> ModelListing {
     let capacity = Limits.replyBodyBytes
     let area = BytePointer.allocate(capacity: capacity)
     defer { area.deallocate() }
     var writer = ByteWriter(base: area, capacity: capacity)
     writer.append("{\"object\":\"list\",\"data\":[")
     var (first, last, leftOut): (ListedModel?, ListedModel?, Int) = (nil, nil, 0)
+    var places: [(name: String, range: Range<Int>)] = []
     for model in models {
       let before = writer.count
       if first != nil { writer.append(",") }
+      let start = writer.count
       writer.append(model)
       let end = writer.count
       // It must leave room for the end, should no other come.
@@ -41,13 +76,25 @@ enum ModelList {
       } else {
         writer.rewind(to: end)
         (first, last) = (first ?? model, model)
+        places.append((model.name, start..<end))
       }
     }
-    guard let first, let last else { return (arena.text(none.description), leftOut) }
+    guard let first, let last else {
+      return ModelListing(
+        text: arena.text(none.description), leftOut: leftOut, entries: UnsafePointer(arena.copy([ListedEntry]())))
+    }
     writer.append(endFrom: first, to: last)
     let text = arena.allocate(UInt8.self, count: writer.count)
     text.update(from: area, count: writer.count)
-    return (StaticBytes(start: UnsafePointer(text), count: writer.count), leftOut)
+    places.sort { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }
+    let entries = places.map { place in
+      ListedEntry(
+        name: arena.text(place.name),
+        text: StaticBytes(start: UnsafePointer(text + place.range.lowerBound), count: place.range.count))
+    }
+    return ModelListing(
+      text: StaticBytes(start: UnsafePointer(text), count: writer.count), leftOut: leftOut,
+      entries: UnsafePointer(arena.copy(entries)), count: entries.count)
   }
 }
 

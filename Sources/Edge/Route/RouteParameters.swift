@@ -16,6 +16,18 @@ struct ParameterPath: BitwiseCopyable {
   var count: Int
   /// Anything may follow.
   var isOpen: Bool
+
+  init(_ pattern: PathPattern, arena: Arena) {
+    let rows = pattern.segments.map { segment in
+      switch segment {
+      case .literal(let text): ParameterSegment(text: arena.text(text), isParameter: false)
+      case .parameter(let name): ParameterSegment(text: arena.text(name), isParameter: true)
+      }
+    }
+    segments = UnsafePointer(arena.copy(rows))
+    count = rows.count
+    isOpen = pattern.tail == .below
+  }
 }
 
 /// The paths of a route that have parameters.
@@ -26,18 +38,7 @@ struct RouteParameters: BitwiseCopyable {
   init(_ patterns: [PathPattern], arena: Arena) {
     let rows = patterns.filter { $0.segments.contains { if case .parameter = $0 { true } else { false } } }
     count = rows.count
-    paths = UnsafePointer(
-      arena.copy(
-        rows.map { pattern in
-          let segments = pattern.segments.map { segment in
-            switch segment {
-            case .literal(let text): ParameterSegment(text: arena.text(text), isParameter: false)
-            case .parameter(let name): ParameterSegment(text: arena.text(name), isParameter: true)
-            }
-          }
-          return ParameterPath(
-            segments: UnsafePointer(arena.copy(segments)), count: segments.count, isOpen: pattern.tail == .below)
-        }))
+    paths = UnsafePointer(arena.copy(rows.map { ParameterPath($0, arena: arena) }))
   }
 
   /// The part of a canonical path that stands for a parameter, as it was sent; nil when the route has no such one.

@@ -218,6 +218,7 @@ extension Worker {
     let row = rows(of: exchange).routeRows[Int(exchanges.slots[Int(exchange)].route)]
     if row.service < 0 {
       if row.isAdmin { return serveOperator(exchange, request, row) }
+      if row.modelPaths.count > 0 { return answerModels(exchange, request, row) }
       discardEarlyBody(exchange, request)
       answerBuiltin(exchange, row.builtin)
     } else if request.head.maxForwards == 0 {

@@ -15,6 +15,10 @@ struct ReplyDetail: BitwiseCopyable {
   var details: StaticBytes?
   /// To try again would be in vain, or worse.
   var isTerminal = false
+  /// What the client speaks, where its route does not say so.
+  var dialect: DialectName?
+  /// The parameter at fault.
+  var param: StaticString?
 }
 
 /// The host of a request.

@@ -41,6 +41,8 @@ struct RouteRow: BitwiseCopyable {
   /// Nothing goes anywhere before its credits are held.
   var costs: Bool { dialect != nil || price != nil }
   var parameters: RouteParameters
+  /// Where its paths name models.
+  var modelPaths: ModelPaths
   /// It is spoken on WebSockets, and how.
   var isSocket = false
   var socket = SocketRow()
@@ -133,7 +135,7 @@ struct GenerationRows: BitwiseCopyable {
   /// Numbers of the policies in metrics.
   let policyMetrics: UnsafePointer<UInt16>
   /// What clients are told that ask for the models.
-  let modelList: StaticBytes
+  let modelList: ModelListing
   let trusted: UnsafePointer<CIDR>
   let trustedCount: Int
   let headLimits: HeadLimits
@@ -183,7 +185,7 @@ struct GenerationRows: BitwiseCopyable {
     policies = UnsafePointer(arena.copy(routePolicies))
     policyNames = UnsafePointer(arena.copy(snapshot.policies.map { arena.text($0.name) }))
     policyMetrics = UnsafePointer(arena.copy(snapshot.policies.map { plan.names.claim(.policy, $0.name) }))
-    modelList = ModelList.write(GenerationRows.listed(snapshot), into: arena).text
+    modelList = ModelList.write(GenerationRows.listed(snapshot), into: arena)
     policyMachines = UnsafePointer(arena.copy(plan.policies.map(Unmanaged.passUnretained)))
     var rows = [ListenerRow](repeating: ListenerRow(), count: ListenerBoard.places)
     for listener in plan.listeners {
@@ -236,7 +238,7 @@ struct GenerationRows: BitwiseCopyable {
       toleratesFin: route.clientFin == .finish, replaysOnStale: route.replaysOnStale,
       fallsBackFromNamed: route.fallsBackFromNamed,
       permission: arena.text(route.permission ?? ""), price: route.price,
-      parameters: RouteParameters(route.paths, arena: arena))
+      parameters: RouteParameters(route.paths, arena: arena), modelPaths: ModelPaths(route, arena: arena))
     switch route.target {
     case .service(let index): row.service = Int32(index)
     case .builtin(let name): row.builtin = Int32(BuiltinName.allCases.firstIndex(of: name) ?? 0)

@@ -42,12 +42,13 @@ extension Worker {
       message: detail.message ?? StaticBytes(row.message), retryAfterSeconds: detail.retryAfterSeconds,
       details: detail.details)
     var body = ByteWriter(base: scratch, capacity: Limits.readBytes)
-    if let dialect = dialect(of: exchange), dialect != .platformV1 {
+    if let dialect = detail.dialect ?? dialect(of: exchange), dialect != .platformV1 {
       if let fault = fault(of: exchange), fault.code == code {
         Dialect.appendError(dialect, fault, requestID: requestID(of: exchange), to: &body)
       } else {
         Dialect.appendError(
-          dialect, row, message: texts.message, details: texts.details, requestID: requestID(of: exchange), to: &body)
+          dialect, row, param: detail.param, message: texts.message, details: texts.details,
+          requestID: requestID(of: exchange), to: &body)
       }
       if row.isTerminal || detail.isTerminal { context.fields = Worker.terminalField }
       context.requestIDField = Dialect.requestIDField(dialect)
@@ -95,13 +96,48 @@ extension Worker {
       verdict.body, context)
   }
 
-  /// A built-in endpoint answers; `reload` is what came of the one that was asked for.
-  func answerBuiltin(_ exchange: Int32, _ builtin: Int32, _ reload: ReloadReport? = nil) {
+  /// On a route that tells of single models: the one that the path names, or all of them when it names none.
+  func answerModels(_ exchange: Int32, _ request: ArrivedRequest, _ row: RouteRow) {
+    guard let id = row.modelPaths.id(in: request.target.path, request.target.pathCount) else {
+      discardEarlyBody(exchange, request)
+      return answerBuiltin(exchange, row.builtin)
+    }
+    // The request is gone when the answer is written. The area is free until then, and longer than any path.
+    var name = ByteWriter(base: outgoing, capacity: Limits.scratchBytes)
+    PercentText.append(id, plusIsSpace: false, to: &name)
+    let isAnthropic = request.received.count(named: "anthropic-version") > 0
+    discardEarlyBody(exchange, request)
+    if let model = rows(of: exchange).modelList.entry(name.base, name.count) {
+      return answerBuiltin(exchange, row.builtin, model: model)
+    }
+    replyDetail.dialect = isAnthropic ? .anthropicMessages : .openAIChat
+    replyDetail.param = "model"
+    var message = ByteWriter(base: outgoing + name.count, capacity: Limits.scratchBytes - name.count)
+    message.append("No provider offers ")
+    if name.count <= ModelLimits.modelBytesMax {
+      message.append("the model '")
+      message.append(name.base, name.count)
+      message.append("'")
+    } else {
+      message.append("this model")
+    }
+    message.append("; GET /v1/models lists them.")
+    if !message.overflowed {
+      replyDetail.message = StaticBytes(start: UnsafePointer(message.base), count: message.count)
+    }
+    refuse(exchange, .modelNotFound, .refused)
+  }
+
+  /// A built-in endpoint answers; `reload` is what came of the one that was asked for, `model` what is said instead of
+  /// the list of models.
+  func answerBuiltin(
+    _ exchange: Int32, _ builtin: Int32, _ reload: ReloadReport? = nil, model: StaticBytes? = nil
+  ) {
     let slot = exchanges.slots + Int(exchange)
     let write = shared.builtins.body(Int(builtin))
     var facts = BuiltinFacts(
       counters: counters, metrics: metrics, wall: clock.wall, isDraining: isDraining || !shared.isAnyAccepting,
-      generation: rows(of: exchange).number, models: rows(of: exchange).modelList)
+      generation: rows(of: exchange).number, models: model ?? rows(of: exchange).modelList.text)
     if Int(builtin) >= shared.builtins.rows.count { (facts.process, facts.reload) = (shared.board, reload) }
     refreshFigures()
     var body = ByteWriter(base: scratch, capacity: Limits.readBytes)

@@ -50,7 +50,7 @@ import Testing
         "messages /v1/messages [auth permissions select-provider credits rate-limit] services:use on main",
         "platform / [attempts-by-address auth attempts-by-user permissions select-provider credits rate-limit] "
           + "services:use on main",
-        "models /v1/models [auth] - on main", "credits-balance /api/credits/balance [auth rate-limit] - on main",
+        "models /v1/models/* [auth] - on main", "credits-balance /api/credits/balance [auth rate-limit] - on main",
         "credits-history /api/credits/history [auth rate-limit] - on main",
         "credits-grant /api/credits/grant [auth permissions rate-limit] credits:grant on main",
         "chat /api/chat/* [auth permissions chat-limit] services:use on main",

@@ -181,11 +181,13 @@ import Testing
 
   // MARK: errors and statuses
 
-  private static func error(_ code: ErrorCode, _ message: StaticString, _ details: StaticString? = nil) -> String {
+  private static func error(
+    _ code: ErrorCode, _ message: StaticString, _ details: StaticString? = nil, param: StaticString? = nil
+  ) -> String {
     let area = ByteArea([UInt8](repeating: 0, count: 1_024))
     var writer = ByteWriter(base: area.base, capacity: area.count)
     Dialect.appendError(
-      .openAIChat, code.row, message: StaticBytes(message), details: details.map { StaticBytes($0) },
+      .openAIChat, code.row, param: param, message: StaticBytes(message), details: details.map { StaticBytes($0) },
       requestID: .empty, to: &writer)
     return String(decoding: area.slice(0..<writer.count), as: UTF8.self)
   }
@@ -194,6 +196,10 @@ import Testing
     #expect(
       Self.error(.modelNotFound, "No \"x\".")
         == "{\"error\":{\"message\":\"No \\\"x\\\".\",\"type\":\"invalid_request_error\",\"param\":null,"
+        + "\"code\":\"model_not_found\"}}")
+    #expect(
+      Self.error(.modelNotFound, "No x.", param: "model")
+        == "{\"error\":{\"message\":\"No x.\",\"type\":\"invalid_request_error\",\"param\":\"model\","
         + "\"code\":\"model_not_found\"}}")
     #expect(
       Self.error(.insufficientCredits, "", "{\"required\":1.5}")

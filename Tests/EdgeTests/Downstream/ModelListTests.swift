@@ -63,6 +63,27 @@ struct ModelListTests {
     }
   }
 
+  /// Each model is found by its whole name, and what is found stands in the list.
+  @Test func entries() throws {
+    let arena = Arena()
+    let names = ["gpt-4", "org/model:tag", "gpt-4-turbo", "a", "gpt", "Z"]
+    let list = ModelList.write(names.map { ListedModel(name: $0, provider: "p", created: 0) }, into: arena)
+    func found(_ name: String) -> String? {
+      let name = arena.text(name)
+      return list.entry(name.start, name.count)?.text
+    }
+    for name in names {
+      let expected =
+        #"{"id":"\#(name)","object":"model","created":0,"owned_by":"p","type":"model","display_name":"\#(name)","#
+        + #""created_at":"1970-01-01T00:00:00.000Z"}"#
+      #expect(found(name) == expected && list.text.text.contains(expected))
+    }
+    for name in ["", "gpt-", "gpt-4-", "gpt-5", "org", "org/model", "aa", "z", "b"] { #expect(found(name) == nil) }
+    let none = ModelList.write([], into: arena)
+    let name = arena.text("a")
+    #expect(none.entry(name.start, name.count) == nil)
+  }
+
   /// More than an answer can hold: whole models are left out at the end, and their number is told.
   @Test func tooMany() throws {
     let arena = Arena()
@@ -72,5 +93,11 @@ struct ModelListTests {
     let told = try parsed(list.text)
     #expect(told.data.map(\.id) == models.prefix(models.count - list.leftOut).map(\.name))
     #expect(told.first == "model-0" && told.last == told.data.last?.id)
+    // What the list has not, cannot be asked for by itself.
+    #expect(list.count == told.data.count)
+    for (place, model) in models.enumerated() {
+      let name = arena.text(model.name)
+      if (list.entry(name.start, name.count) == nil) == (place < list.count) { Issue.record("\(model.name)") }
+    }
   }
 }

@@ -248,6 +248,9 @@ struct Route: Sendable, Equatable {
     if case .models = target { return true }
     return price != nil
   }
+
+  /// It tells of single models: what follows one of its paths is the id of one.
+  var namesModels: Bool { target == .builtin(.models) && paths.contains { $0.tail == .below } }
 }
 
 /// What a route says about its WebSockets.

@@ -34,7 +34,8 @@ enum RouteSection {
     "service", .reference(.service), .absent, .live, "The service that answers.")
   static let builtin = SchemaRow(
     "builtin", .choice(BuiltinName.allCases.map(\.rawValue)), .absent, .live,
-    "An answer of Edge itself, instead of a service.")
+    "An answer of Edge itself, instead of a service. Where the path ends in /*, `models` also answers for the single "
+      + "model whose id follows.")
   static let handler = SchemaRow(
     "handler", .reference(.policy), .absent, .live,
     "A policy whose script answers, instead of a service; it runs after the route's policies.")
