@@ -1,5 +1,8 @@
 """What a client is told of usage and ends is what the ledger and the log say, whatever the provider leaves out."""
 
+import threading
+import time
+
 from play import *
 from stage.credits import *
 from stage.messages import *
@@ -59,6 +62,44 @@ def late_usage():
   with chatting(streamed(part("hi"), part(finish="stop"), DONE, totals(usage(12, 9)))) as (client, edge, provider):
     same(heard_events(begin_talk(client).rest()).used[:2], (12, 9))
     same(used_of(client), ("reported", 12, 9))
+
+
+@play
+def usage_before_the_content():
+  """a usage that was told before the content is not the last word: what came counts, however the stream ends"""
+  begun = [totals(usage(10, 1)), *[part("x" * 100) for _ in range(10)]]
+  for end in ([part(finish="stop"), DONE], [DONE], [part(finish="stop")]):
+    with chatting(streamed(*begun, *end)) as (client, edge, provider):
+      begin(client, ASKING).rest()
+      same(used_of(client)[1:], (10, 250), f"behind {end}")
+    with chatting(streamed(*begun, *end)) as (client, edge, provider):
+      same(heard_events(begin_talk(client).rest()).used[:2], (10, 250), "told to a client of the other dialect")
+      same(used_of(client)[1:], (10, 250))
+
+
+@play
+def nothing_behind_the_end():
+  """what a provider sends behind the end reaches nobody, costs nothing, and does not keep the stream open"""
+  ended = threading.Event()
+
+  def chatters(line):
+    try:
+      while True:
+        line.send(chunk(b": ping\n\n" + part("more") + totals(usage(10, 1000))))
+        time.sleep(0.05)
+    except OSError:
+      ended.set()
+  for told_of in ([totals(usage(10, 5))], []):
+    told_usage = ("reported", 10, 5) if told_of else ("reported", 10, 1000)
+    steps = [part("hi"), part(finish="stop"), *told_of, DONE]
+    for begins, name in ((lambda client: begin(client, ASKING), "completion_tokens"), (begin_talk, "output_tokens")):
+      with chatting(streamed(*steps, chatters), lenient=True) as (client, edge, provider):
+        rest = begins(client).rest()
+        holds(b"more" not in rest and b"ping" not in rest, f"{rest[-300:]!r}")
+        same([int(one) for one in re.findall(rf'"{name}": ?(\d+)'.encode(), rest)][-1], told_usage[2], "told")
+        same(used_of(client), told_usage, "charged")
+        eventually(ended.is_set, "the end of the connection to the provider")
+        ended.clear()
 
 
 @play

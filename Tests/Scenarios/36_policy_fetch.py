@@ -467,8 +467,10 @@ def clients_that_leave_cost_nothing():
     grown = min(after - before for before, after in zip(sizes, sizes[1:]))
     holds(grown < MIB // 4 * MEMORY_FACTOR, f"each 200 clients take {grown} bytes: {sizes}")
     side.script = answer(200, b"yes")
-    same(client.get("/next").status, 200)
-    same(json.loads(client.get("/health").body)["connections"]["totalPendingRequests"], 0, "requests that wait")
+    # The first connection was idle for too long by now, where the machine is slow.
+    with edge.client() as other:
+      same(other.get("/next").status, 200)
+      same(json.loads(other.get("/health").body)["connections"]["totalPendingRequests"], 0, "requests that wait")
 
 
 @play

@@ -23,13 +23,8 @@ edge.log.info(table.concat({ctx.count or 0, tostring(ctx.last), ctx.cause}, " ")
 @contextmanager
 def guarded(script, policies=None, **config):
   """As `ruled`, with a service `side` that policies ask and a gate in front of one of its answers."""
-  with Origin(lenient=True) as side:
-    gate = side.gate()
-    side.script = {"/gate": lambda request, line: (gate.wait("the side"), answer(200)(request, line)),
-                   "*": answer(200, b"now")}
-    changes = {"services": {"side": {"endpoints": [side.url]}},
-               "routes": {"side": {"path": "/side", "service": "side"}}}
-    with ruled(policies or {"guard": GUARD}, script, lenient=True, **merged(changes, config)) as (client, edge, origin):
+  with beside(config) as (changes, gate):
+    with ruled(policies or {"guard": GUARD}, script, lenient=True, **changes) as (client, edge, origin):
       yield client, edge, origin, gate
 
 

@@ -46,12 +46,12 @@ struct PlatformError: BitwiseCopyable {
 extension PlatformV1 {
   // MARK: content
 
-  /// The members of a whole answer that are its content, each behind a comma: `,"data":"…","toolCalls":[…]`, and
-  /// `,"reasoning":"…"` between them where the model thought aloud. False when it is none.
+  /// What a whole answer says: `{"data":"…","toolCalls":[…]}`, with `"reasoning":"…"` between them where the model
+  /// thought aloud. Its members stand in the message that ends the answer. False when it is none.
   static func writeAnswer(_ parts: ModelParts, _ identity: AnswerIdentity, to writer: inout ByteWriter) -> Bool {
     let said = parts.parts
     if said.contains(where: { $0.kind == .error || $0.kind == .unsayable }) { return false }
-    writer.append(",\"data\":\"")
+    writer.append("{\"data\":\"")
     for part in said where part.kind == .text || part.kind == .refusal { writer.append(inside: part.text) }
     writer.append(byte: 0x22)
     if said.contains(where: { $0.kind == .reasoning && !$0.text.isEmpty }) {
@@ -67,7 +67,7 @@ extension PlatformV1 {
       writer.append("}}")
       number += 1
     }
-    if number > 0 { writer.append("]") }
+    writer.append(number > 0 ? "]}" : "}" as StaticString)
     return true
   }
 

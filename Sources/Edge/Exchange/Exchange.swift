@@ -66,6 +66,8 @@ struct Exchange: SlabSlot {
   var answer: Buffer
   var answerHeadCount: Int32
   var answerBytesMax: Int32
+  /// Where in the piece that is judged its content stands.
+  var judged: BodyRange
   /// The exchange that it is part of, the list of those that are part of this one, and its neighbours in the list of
   /// its parent or of its WebSocket; -1: none.
   var parent: Int32
@@ -107,24 +109,12 @@ struct Exchange: SlabSlot {
   var collects: Bool
   /// Somebody has asked for the content: it is taken out of what comes.
   var isCollected: Bool
-  /// Since when (milliseconds).
-  var collectingSince: UInt64
   /// It waits for room, until when (milliseconds) at the latest; 0: it has not waited since content came last.
   var awaitsRoom: Bool
   var roomDeadline: UInt64
+  /// Since when it is being read (milliseconds).
+  var collectingSince: UInt64
   /// A policy waits for the content; else the driver itself does.
   var answersBody: Bool
   var record: ExchangeRecord
-}
-
-extension Exchange {
-  /// Where in the piece that is judged its content stands, and how long it is: no fetch is judged.
-  var judgedContent: Int32 {
-    get { answerHeadCount }
-    set { answerHeadCount = newValue }
-  }
-  var judgedCount: Int32 {
-    get { answerBytesMax }
-    set { answerBytesMax = newValue }
-  }
 }

@@ -42,8 +42,9 @@ struct MeteredStream: BitwiseCopyable, Equatable {
 
   /// The usage so far.
   private(set) var usage = Usage()
-  /// Bytes of content in all events.
+  /// Bytes of content in all events, and in those up to the one that told the usage.
   private(set) var contentBytes: Int64 = 0
+  private var coveredBytes: Int64 = 0
   /// The provider said that the answer is complete.
   private(set) var sawEnd = false
   /// The provider said that it failed, and how.
@@ -104,8 +105,9 @@ struct MeteredStream: BitwiseCopyable, Equatable {
           piece.isRefused = true
           break
         }
-        note(said, now)
-        wasStripped = said.kind == .usageOnly && stripsUsage
+        let isDropped = sawEnd && !isLateUsage(said)
+        if !isDropped { note(said, now) }
+        wasStripped = isDropped || said.kind == .usageOnly && stripsUsage
       }
       if isOpening { openingBytes += event.count }
       from = event.end
@@ -173,6 +175,7 @@ struct MeteredStream: BitwiseCopyable, Equatable {
     parts.reset()
     writing.now = now
     if event.dataLines == 0 {
+      if sawEnd { return .said }
       note(Self.comment, now)
       // Comments keep connections alive.
       if bytes[event.start] == 0x3a { parts.add(ModelPart(.ping)) }
@@ -181,6 +184,7 @@ struct MeteredStream: BitwiseCopyable, Equatable {
     let outcome = Self.withData(of: event, bytes) { data in
       let said = Dialect.readEvent(from, data, document)
       if isRefusal(said) { return Outcome.refused(said.errorCode) }
+      if sawEnd, !isLateUsage(said) { return .said }
       note(said, now)
       if said.kind != .end { Dialect.readParts(from, of: said, document, into: parts) }
       // The end tells what was used. Where that is not known yet, it may still follow.
@@ -241,6 +245,9 @@ struct MeteredStream: BitwiseCopyable, Equatable {
 
   private func isRefusal(_ said: ModelEvent) -> Bool { said.kind == .error && !hasPassed && !isHolding }
 
+  /// Behind the end only a usage counts that was not told before: it may be told and charged by then.
+  private func isLateUsage(_ said: ModelEvent) -> Bool { said.kind == .usageOnly && !usageIsWhole }
+
   /// Takes down what an event says.
   private mutating func note(_ said: ModelEvent, _ now: UInt64) {
     let since = opened ?? now
@@ -269,10 +276,10 @@ struct MeteredStream: BitwiseCopyable, Equatable {
   var isOver: Bool { sawFinish || sawEnd || sawError }
 
   /// Whether more came out than the usage tells.
-  var usageIsOpen: Bool { onlyInput || !sawFinish && !sawEnd }
+  var usageIsOpen: Bool { onlyInput || contentBytes > coveredBytes || !sawFinish && !sawEnd }
 
   /// What went in was told, and all that came out.
-  var usageIsWhole: Bool { knowsInput && !onlyInput }
+  var usageIsWhole: Bool { knowsInput && !onlyInput && contentBytes == coveredBytes }
 
   /// What the settlement must know of it.
   func tell(_ facts: inout AttemptFacts) {
@@ -315,6 +322,7 @@ struct MeteredStream: BitwiseCopyable, Equatable {
       usage.reasoningTokens = told.reasoningTokens
     }
     onlyInput = reach == .input
+    coveredBytes = contentBytes
     knowsInput = knowsInput || reach != .output
   }
 

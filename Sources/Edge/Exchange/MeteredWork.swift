@@ -107,6 +107,8 @@ struct MeteredWork: BitwiseCopyable {
   var waiting = Body.none
   /// The time until there is something to tell has begun.
   var isOpeningTimed = false
+  /// Until when what follows the end is read (milliseconds); 0: the provider has not said that it is over.
+  var endDeadline: UInt64 = 0
   /// When the provider wants to be asked again, as its answer's head says; 0: it does not.
   var providerRetrySeconds: UInt64 = 0
   /// Bytes of the answer that the client's connection has.
@@ -118,10 +120,12 @@ struct MeteredWork: BitwiseCopyable {
 
   // MARK: Where policies judge it
 
-  /// Of a stream: the piece whose events stand in `waiting`, and what is to be done when they are told.
-  var judged = MeteredPiece()
-  /// The first so many bytes of `waiting` are judged already.
+  /// Of a stream: whole events as the client will get them, which policies have not let pass.
+  var unjudged = Body.none
+  /// The first so many bytes of them, or of a whole answer, are judged already.
   var judgedBytes = 0
+  /// The last piece of the events, and what is to be done when it is told.
+  var judged = MeteredPiece()
   var judgedRest = EventsRest.more
   /// The client does not get the answer, or no more of it, because policies say so: it pays as if it had left.
   var isRejected = false
@@ -142,6 +146,7 @@ struct MeteredWork: BitwiseCopyable {
     body.giveBack(&pool, budget)
     answer.giveBack(&pool, budget)
     waiting.giveBack(&pool, budget)
+    unjudged.giveBack(&pool, budget)
     calls.giveBack(&pool, budget)
   }
 }

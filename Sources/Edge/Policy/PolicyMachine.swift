@@ -155,10 +155,10 @@ final class PolicyMachine {
   }
 
   /// What a route may ask of its policies; one of them must be there. Messages come on WebSockets only, and answers
-  /// that are judged come from services and providers on HTTP.
+  /// that are judged come from services and providers.
   private static func phases(of route: Route) -> [PolicyPhase] {
     let common: [PolicyPhase] = [.onRequest, .onSelect, .onRetry, .onLog]
-    if route.socket != nil { return common + [.onMessage] }
+    if route.socket != nil { return common + [.onMessage] + PolicyPhase.answers }
     switch route.target {
     case .service, .models: return common + PolicyPhase.answers
     case .builtin, .handler: return common

@@ -19,6 +19,15 @@ struct ReceivedHead: BitwiseCopyable {
   let bytes: UnsafePointer<UInt8>
   let table: HeaderTable
 
+  /// The last value of a field, or nil: that of the nearest proxy, where each adds one.
+  func lastValue(of header: KnownHeader) -> StaticBytes? {
+    for index in (0..<table.count).reversed() where table.fields[index].known == header {
+      let range = table.fields[index].value
+      return StaticBytes(start: bytes + Int(range.start), count: Int(range.count))
+    }
+    return nil
+  }
+
   /// The first value of a field, or nil.
   func value(of header: KnownHeader) -> (start: UnsafePointer<UInt8>, count: Int)? {
     for index in 0..<table.count where table.fields[index].known == header {
@@ -35,10 +44,8 @@ struct Sender: BitwiseCopyable {
   var address: UnsafePointer<UInt8>
   var addressCount: Int
   var isIPv6: Bool
-  /// The peer may speak for others: what it claims is kept and appended to.
-  var isTrusted: Bool
-  /// The first field whose Forwarded can be read, and all behind it.
-  var firstForwarded = 0
+  /// There when the peer may speak for others: what it claims is read with these, kept and appended to.
+  var claimClasses: ByteClasses?
   /// As the client named it; empty when HTTP/1.0 named none.
   var host: UnsafePointer<UInt8>
   var hostCount: Int
@@ -109,7 +116,7 @@ extension ByteWriter {
       let field = received.table.fields[index]
       if field.isDropped { continue }
       if !field.treatment.isDisjoint(with: [.hopByHop, .rewritten]) { continue }
-      if field.treatment.contains(.claim), !sender.isTrusted || field.known.isWrittenClaim { continue }
+      if field.treatment.contains(.claim), sender.claimClasses == nil || field.known.isWrittenClaim { continue }
       if field.known == .maxForwards, head.method == .options {
         append(oneLess: field, of: received.bytes)
         continue
@@ -124,54 +131,6 @@ extension ByteWriter {
     append("\r\nx-request-id: ")
     append(sender.requestID, sender.requestIDCount)
     append("\r\n\r\n")
-  }
-
-  /// Who asks, in the form of RFC 7239 and in the one that came before it.
-  private mutating func appendClaims(_ received: ReceivedHead, _ sender: Sender) {
-    append("x-forwarded-for: ")
-    if sender.isTrusted { appendForwardedFor(received) }
-    append(sender.address, sender.addressCount)
-    append("\r\nx-forwarded-proto: ")
-    append(sender.isTrusted ? received.claimedScheme ?? "http" : "http")
-    if sender.isTrusted, let host = received.value(of: .forwardedHost) {
-      append("\r\nx-forwarded-host: ")
-      append(host.start, host.count)
-    } else if sender.hostCount > 0 {
-      append("\r\nx-forwarded-host: ")
-      append(sender.host, sender.hostCount)
-    }
-    append("\r\nforwarded: ")
-    if sender.isTrusted { appendForwarded(received, from: sender.firstForwarded) }
-    append(sender.isIPv6 ? "for=\"[" : "for=")
-    append(sender.address, sender.addressCount)
-    append(sender.isIPv6 ? "]\"" : "")
-    if sender.hostCount > 0 {
-      append(";host=\"")
-      append(sender.host, sender.hostCount)
-      append(byte: 0x22)
-    }
-    append(";proto=http\r\n")
-  }
-
-  /// All addresses in X-Forwarded-For, each followed by a comma.
-  private mutating func appendForwardedFor(_ received: ReceivedHead) {
-    for index in 0..<received.table.count where received.table.fields[index].known == .forwardedFor {
-      let range = received.table.fields[index].value
-      forEachListElement(received.bytes + Int(range.start), Int(range.count)) { element, count in
-        append(element, count)
-        append(", ")
-      }
-    }
-  }
-
-  /// All values of Forwarded that are not empty, each followed by a comma.
-  private mutating func appendForwarded(_ received: ReceivedHead, from first: Int) {
-    for index in first..<max(first, received.table.count) where received.table.fields[index].known == .forwarded {
-      let range = received.table.fields[index].value
-      if range.count == 0 { continue }
-      append(received.bytes + Int(range.start), Int(range.count))
-      append(", ")
-    }
   }
 
   /// Max-Forwards for the next hop (RFC 9110 section 7.6.2). It was read, and is at least 1.

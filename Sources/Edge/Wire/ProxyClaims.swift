@@ -41,16 +41,20 @@ extension ReceivedHead {
     return first
   }
 
-  /// How the client has asked, as X-Forwarded-Proto says; nil when it does not, or says something else than a scheme.
-  var claimedScheme: StaticString? {
-    guard let given = value(of: .forwardedProto) else { return nil }
-    if equalLowered(given.start, given.count, "https") { return "https" }
-    return equalLowered(given.start, given.count, "http") ? "http" : nil
+  /// Whether X-Forwarded-For names anybody. Then nothing of Forwarded counts, which may be the client's own.
+  var namesForwardedFor: Bool {
+    var isNamed = false
+    for index in 0..<table.count where table.fields[index].known == .forwardedFor {
+      let value = table.fields[index].value
+      forEachListElement(bytes + Int(value.start), Int(value.count)) { _, _ in isNamed = true }
+    }
+    return isNamed
   }
 
   /// Whether the nearest proxy says that it was asked by https.
   func claimsSecure(_ classes: ByteClasses) -> Bool {
-    if let scheme = claimedScheme { return scheme.utf8CodeUnitCount == 5 }
+    if let isSecure = forwardedProtoIsSecure { return isSecure }
+    if namesForwardedFor { return false }
     var isSecure = false
     for index in 0..<table.count where table.fields[index].known == .forwarded {
       let value = table.fields[index].value
@@ -58,6 +62,109 @@ extension ReceivedHead {
       if !isWhole { isSecure = false }
     }
     return isSecure
+  }
+
+  /// What the last of X-Forwarded-Proto says; nil when there is none, or it is no scheme.
+  fileprivate var forwardedProtoIsSecure: Bool? {
+    guard let value = lastValue(of: .forwardedProto) else { return nil }
+    var isSecure: Bool?
+    forEachListElement(value.start, value.count) { element, count in
+      isSecure = equalLowered(element, count, "https") ? true : equalLowered(element, count, "http") ? false : nil
+    }
+    return isSecure
+  }
+}
+
+extension ByteWriter {
+  /// Who asks, in the form of RFC 7239 and in the one that came before it. The one that proxies have left out is made
+  /// of the other, so that services read the same in both.
+  mutating func appendClaims(_ received: ReceivedHead, _ sender: Sender) {
+    let isFromOlder = sender.claimClasses != nil && received.namesForwardedFor
+    append("x-forwarded-for: ")
+    if let classes = sender.claimClasses {
+      if isFromOlder { appendForwardedFor(received) } else { appendForwardedFor(of: received, classes) }
+    }
+    append(sender.address, sender.addressCount)
+    let isSecure = sender.claimClasses.map { received.claimsSecure($0) } ?? false
+    append(isSecure ? "\r\nx-forwarded-proto: https" : "\r\nx-forwarded-proto: http" as StaticString)
+    if sender.claimClasses != nil, let host = received.lastValue(of: .forwardedHost) {
+      append("\r\nx-forwarded-host: ")
+      append(host)
+    } else if sender.hostCount > 0 {
+      append("\r\nx-forwarded-host: ")
+      append(sender.host, sender.hostCount)
+    }
+    append("\r\nforwarded: ")
+    if let classes = sender.claimClasses {
+      if isFromOlder { appendForwarded(of: received) } else { appendForwarded(received, classes) }
+    }
+    append(sender.isIPv6 ? "for=\"[" : "for=")
+    append(sender.address, sender.addressCount)
+    append(sender.isIPv6 ? "]\"" : "")
+    if sender.hostCount > 0 {
+      append(";host=\"")
+      append(sender.host, sender.hostCount)
+      append(byte: 0x22)
+    }
+    append(";proto=http\r\n")
+  }
+
+  /// All addresses in X-Forwarded-For, each followed by a comma.
+  private mutating func appendForwardedFor(_ received: ReceivedHead) {
+    for index in 0..<received.table.count where received.table.fields[index].known == .forwardedFor {
+      let range = received.table.fields[index].value
+      forEachListElement(received.bytes + Int(range.start), Int(range.count)) { element, count in
+        append(element, count)
+        append(", ")
+      }
+    }
+  }
+
+  /// The same of the hops that Forwarded names.
+  private mutating func appendForwardedFor(of received: ReceivedHead, _ classes: ByteClasses) {
+    let first = received.firstForwarded(classes)
+    for index in first..<max(first, received.table.count) where received.table.fields[index].known == .forwarded {
+      let range = received.table.fields[index].value
+      _ = forEachForwarded(received.bytes + Int(range.start), Int(range.count), classes) { hop in
+        if let address = hop.node.flatMap({ SocketAddress(node: $0.start, $0.count) }) {
+          append(host: address)
+          append(", ")
+        } else {
+          append("unknown, ")
+        }
+      }
+    }
+  }
+
+  /// All values of Forwarded that are not empty and can be read, each followed by a comma.
+  private mutating func appendForwarded(_ received: ReceivedHead, _ classes: ByteClasses) {
+    let first = received.firstForwarded(classes)
+    for index in first..<max(first, received.table.count) where received.table.fields[index].known == .forwarded {
+      let range = received.table.fields[index].value
+      if range.count == 0 { continue }
+      append(received.bytes + Int(range.start), Int(range.count))
+      append(", ")
+    }
+  }
+
+  /// The same of the addresses in X-Forwarded-For. How the last of them has asked is what X-Forwarded-Proto says.
+  private mutating func appendForwarded(of received: ReceivedHead) {
+    var isFirst = true
+    for index in 0..<received.table.count where received.table.fields[index].known == .forwardedFor {
+      let range = received.table.fields[index].value
+      forEachListElement(received.bytes + Int(range.start), Int(range.count)) { element, count in
+        append(isFirst ? "for=" : ", for=" as StaticString)
+        isFirst = false
+        guard let address = SocketAddress(node: element, count) else { return append("unknown") }
+        if address.isIPv6 { append("\"[") }
+        append(host: address)
+        if address.isIPv6 { append("]\"") }
+      }
+    }
+    if let isSecure = received.forwardedProtoIsSecure {
+      append(isSecure ? ";proto=https" : ";proto=http" as StaticString)
+    }
+    append(", ")
   }
 }
 

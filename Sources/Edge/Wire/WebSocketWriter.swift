@@ -31,6 +31,14 @@ enum WebSocketFrame {
     (payload < 126 ? 2 : payload < 0x1_0000 ? 4 : 10) + (isMasked ? 4 : 0)
   }
 
+  /// Where the payload of a server's frame stands that was written here.
+  static func payload(of frame: UnsafePointer<UInt8>) -> (offset: Int, count: Int) {
+    let short = Int(frame[1])
+    let width = short < 126 ? 0 : short == 126 ? 2 : 8
+    let count = width == 0 ? short : (0..<width).reduce(0) { $0 << 8 | Int(frame[2 + $1]) }
+    return (2 + width, count)
+  }
+
   fileprivate static func writeHead(
     _ opcode: WebSocketOpcode, isFinal: Bool, payload: Int, mask: WebSocketMask?, at place: BytePointer
   ) {

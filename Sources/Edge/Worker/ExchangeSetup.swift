@@ -68,6 +68,7 @@ extension Worker {
     slot.pointee.judgesChunks = false
     slot.pointee.chunks = 0
     slot.pointee.answer = .none
+    slot.pointee.judged = .none
     slot.pointee.isJudging = false
     slot.pointee.hasWork = false
     slot.pointee.upstreamStatus = 0
@@ -174,7 +175,7 @@ extension Worker {
 
   /// Whether the client has asked by https: no listener speaks it, so a trusted peer must say so.
   func isSecure(_ exchange: Int32, _ received: ReceivedHead) -> Bool {
-    rows.trusts(peer(of: exchange)) && received.claimsSecure(parser.classes)
+    rows(of: exchange).trusts(peer(of: exchange)) && received.claimsSecure(parser.classes)
   }
 
   /// The one host that the request is for. An absolute target and the Host field must agree (RFC 9112 section 3.2.2).
@@ -217,13 +218,12 @@ extension Worker {
   func withSender(_ exchange: Int32, _ request: ArrivedRequest, _ body: (Sender) -> Void) {
     let slot = exchanges.slots + Int(exchange)
     let address = peer(of: exchange)
-    let isTrusted = rows.trusts(address)
     var writer = ByteWriter(base: addressText, capacity: Limits.addressTextBytes)
     writer.append(host: address)
     body(
       Sender(
         address: UnsafePointer(addressText), addressCount: writer.count, isIPv6: address.isIPv6,
-        isTrusted: isTrusted, firstForwarded: isTrusted ? request.received.firstForwarded(parser.classes) : 0,
+        claimClasses: rows(of: exchange).trusts(address) ? parser.classes : nil,
         host: request.host.text, hostCount: request.host.textCount,
         requestID: UnsafePointer(text(of: exchange) + RecordText.requestIDOffset),
         requestIDCount: Int(slot.pointee.record.requestIDCount)))

@@ -52,8 +52,8 @@ extension Worker {
       isLast: slot.pointee.response.isEnded)
     let isPassed = judge(exchange) { worker in
       if let head, !worker.buffers.append(&slot.pointee.answer, head.base, head.count) { return false }
-      slot.pointee.judgedContent = Int32(slot.pointee.answer.count + (content - piece.start))
-      slot.pointee.judgedCount = Int32(piece.payload)
+      slot.pointee.judged = BodyRange(
+        start: Int32(slot.pointee.answer.count + (content - piece.start)), count: Int32(piece.payload))
       return worker.buffers.append(&slot.pointee.answer, piece.start, piece.count)
     }
     if isPassed { slot.pointee.chunks &+= 1 }
@@ -65,13 +65,13 @@ extension Worker {
     let slot = exchanges.slots + Int(exchange)
     guard let block = slot.pointee.answer.block else { return reject(exchange, .internalError, .internalError) }
     let bytes = block + Int(slot.pointee.answer.start)
-    let content = bytes + Int(slot.pointee.judgedContent)
+    let judged = slot.pointee.judged
     showChunk(
-      exchange, StaticBytes(start: UnsafePointer(content), count: Int(slot.pointee.judgedCount)),
+      exchange, StaticBytes(start: UnsafePointer(bytes + Int(judged.start)), count: Int(judged.count)),
       isLast: slot.pointee.response.isEnded)
     guard judge(exchange, with: given, keep: { _ in true }) else { return }
     slot.pointee.chunks &+= 1
-    slot.pointee.record.responseBytes += UInt64(slot.pointee.judgedCount)
+    slot.pointee.record.responseBytes += UInt64(judged.count)
     switch slot.pointee.machine.state {
     case .requesting, .awaiting: perform(exchange, slot.pointee.machine.responseBegan())
     case .deciding, .suspended, .connecting, .duplex, .responding, .settling, .flushing, .ended: break
@@ -125,22 +125,30 @@ extension Worker {
     return judgeContent(exchange, with: nil)
   }
 
-  /// Asks about what of a model's answer they have not seen.
+  /// Asks about what of a model's answer they have not seen: all of it at once, or one message after the other.
   private func judgeContent(_ exchange: Int32, with given: OperationAnswer?) -> Bool {
     let work = work(of: exchange)
     let isStream = work.pointee.kind == .stream
-    let content = isStream ? work.pointee.waiting : work.pointee.answer
-    let from = isStream ? work.pointee.judgedBytes : 0
-    guard let base = content.base, content.count > from else { return true }
-    let isLast = !isStream || work.pointee.stream.sawEnd || work.pointee.judgedRest == .last
-    showChunk(exchange, StaticBytes(start: UnsafePointer(base) + from, count: content.count - from), isLast: isLast)
-    guard judge(exchange, with: given, keep: { _ in true }) else { return false }
-    exchanges.slots[Int(exchange)].chunks &+= 1
-    work.pointee.judgedBytes = content.count
+    let content = isStream ? work.pointee.unjudged : work.pointee.answer
+    let isMessages = isStream && exchanges.slots[Int(exchange)].origin == .message
+    var given = given
+    while let base = content.base, content.count > work.pointee.judgedBytes {
+      let from = UnsafePointer(base) + work.pointee.judgedBytes
+      let rest = content.count - work.pointee.judgedBytes
+      let (offset, count) = isMessages ? WebSocketFrame.payload(of: from) : (0, rest)
+      let isOver = !isStream || work.pointee.stream.sawEnd || work.pointee.judgedRest == .last
+      showChunk(
+        exchange, StaticBytes(start: from + offset, count: count), isLast: isOver && offset + count == rest)
+      guard judge(exchange, with: given, keep: { _ in true }) else { return false }
+      given = nil
+      exchanges.slots[Int(exchange)].chunks &+= 1
+      work.pointee.judgedBytes += offset + count
+      startJudging(exchange, .onChunk)
+    }
     return true
   }
 
-  /// The head that the client will get, as policies read it; nil: there is no memory.
+  /// The head that the client will get, as policies read it; nil: there is no memory. A message has none.
   private func modelHead(_ exchange: Int32) -> ReceivedHead? {
     if judgedHead == nil {
       judgedHead = Pages.map(bytes: Worker.judgedHeadBytes)?.bindMemory(
@@ -148,8 +156,12 @@ extension Worker {
     }
     guard let area = judgedHead else { return nil }
     var writer = ByteWriter(base: area, capacity: Worker.judgedHeadBytes)
-    appendModelHead(exchange, nil, &writer)
-    writer.append("content-length: 0\r\n\r\n")
+    if exchanges.slots[Int(exchange)].origin == .message {
+      writer.append("HTTP/1.1 200 OK\r\n")
+    } else {
+      appendModelHead(exchange, nil, &writer)
+    }
+    writer.appendLineEnd()
     var head = ResponseHead()
     guard !writer.overflowed,
       case .complete = parser.readResponse(
@@ -183,7 +195,7 @@ extension Worker {
     let work = work(of: exchange)
     work.pointee.judged = piece
     work.pointee.judgedRest = then
-    if work.pointee.waiting.append(events, piece.passCount + piece.heldCount, &buffers, shared.bodies) == .granted {
+    if work.pointee.unjudged.append(events, piece.passCount + piece.heldCount, &buffers, shared.bodies) == .granted {
       return true
     }
     noRoom(exchange)
@@ -197,23 +209,24 @@ extension Worker {
     let stream = work.pointee.stream
     // A stream that has not said anything fails, and somebody else may be asked.
     let isSure = tells(work.pointee.judged) || stream.sawEnd || work.pointee.judgedRest == .last && stream.isOver
-    if isSure, !judgeModel(exchange) { return false }
-    return tellJudged(exchange)
+    if !isSure { return isTellable(exchange, work.pointee.judged, isLast: work.pointee.judgedRest == .last) }
+    return judgeModel(exchange) && tellJudged(exchange)
   }
 
   private func tells(_ piece: MeteredPiece) -> Bool { piece.opens || piece.passCount > 0 }
 
-  /// Sends what passes of the events that are kept; false when the exchange goes on in another way.
+  /// Tells the events that were kept, all of which are judged; false when the exchange goes on in another way.
   private func tellJudged(_ exchange: Int32) -> Bool {
     let work = work(of: exchange)
-    let piece = work.pointee.judged
-    let count = work.pointee.waiting.count - piece.heldCount
-    if tells(piece), count > 0, let base = work.pointee.waiting.base {
-      guard sendEvents(exchange, base, count) else { return false }
-      work.pointee.waiting.remove(count, at: 0, keeping: piece.heldCount)
-      work.pointee.judgedBytes = max(0, work.pointee.judgedBytes - count)
+    if let base = work.pointee.unjudged.base {
+      var piece = work.pointee.judged
+      if !tells(piece) { piece.heldCount = work.pointee.unjudged.count }
+      piece.passCount = work.pointee.unjudged.count - piece.heldCount
+      guard passEvents(exchange, piece, base) else { return false }
+      work.pointee.unjudged.giveBack(&buffers, shared.bodies)
+      work.pointee.judgedBytes = 0
     }
-    return isTellable(exchange, piece, isLast: work.pointee.judgedRest == .last)
+    return isTellable(exchange, work.pointee.judged, isLast: work.pointee.judgedRest == .last)
   }
 
   /// The events that were kept are judged.
@@ -310,7 +323,7 @@ extension Worker {
       let verdict = host.verdict
       if verdict.code == nil {
         reject(exchange, nil, .completed)
-        sendAnswer(exchange, verdict)
+        if slot.pointee.origin != .message { sendAnswer(exchange, verdict) }
       } else {
         tellVerdict(exchange, verdict) { reject(exchange, $0, .refused) }
       }
@@ -330,6 +343,7 @@ extension Worker {
     slot.pointee.judgesHead = false
     slot.pointee.judgesChunks = false
     if slot.pointee.hasWork { work(of: exchange).pointee.isRejected = true }
+    if slot.pointee.origin == .message { return rejectMessage(exchange, code, cause) }
     // A client that has left meanwhile has ended the exchange.
     if slot.pointee.isMetered, work(of: exchange).pointee.hasBegun, let code, !tellStream(exchange, code) {
       replyDetail = ReplyDetail()
@@ -382,6 +396,15 @@ extension Worker {
     policyAnswers.append(
       PolicyAnswer(
         exchange: Handle(index: exchange, serial: slot.pointee.serial), wait: slot.pointee.policyWaits, answer: nil))
+  }
+
+  /// The answer ends in another way than the policies decide.
+  func stopJudging(_ exchange: Int32) {
+    let slot = exchanges.slots + Int(exchange)
+    if !slot.pointee.isJudging { return }
+    slot.pointee.isJudging = false
+    slot.pointee.policyWaits &+= 1
+    abandonPolicy(exchange)
   }
 
   /// What a policy has waited for is here.

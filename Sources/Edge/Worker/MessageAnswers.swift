@@ -97,10 +97,30 @@ extension Worker {
 
   // MARK: The end of an answer
 
+  /// Policies do not let the answer pass, or no more of it: what came of it is paid, as if the client had left, and the
+  /// client is told. nil: a policy has an answer of its own, which no message has a place for.
+  func rejectMessage(_ exchange: Int32, _ code: ErrorCode?, _ cause: EndCause) {
+    let slot = exchanges.slots + Int(exchange)
+    let work = work(of: exchange)
+    work.pointee.brokenOff = code ?? .policyError
+    if code == nil { replyDetail.message = Worker.answeredMessage }
+    perform(exchange, slot.pointee.machine.brokenOff(code == nil ? .policyError : cause))
+    if work.pointee.settlement == .open { settle(exchange, cause, awaits: false) }
+    perform(exchange, slot.pointee.machine.settled(slot.pointee.record.cause))
+    tellError(exchange, code ?? .policyError)
+    flushOrWait(exchange)
+  }
+
+  /// What a policy says that answers where it cannot.
+  static var answeredMessage: StaticBytes {
+    StaticBytes("A policy has answered where only a model can; report the request id.")
+  }
+
   /// The answer ends before it is whole: what came of it is paid first, then the client is told.
   func breakOff(_ exchange: Int32, _ code: ErrorCode, _ cause: EndCause) {
     let slot = exchanges.slots + Int(exchange)
     let work = work(of: exchange)
+    stopJudging(exchange)
     work.pointee.brokenOff = code
     perform(exchange, slot.pointee.machine.brokenOff(cause))
     if work.pointee.settlement == .open { settle(exchange, cause, awaits: true) }
@@ -172,6 +192,11 @@ extension Worker {
       isWhole ? rows(of: exchange).routeRows[Int(slot.pointee.route)].socket.wholeAnswerType : StaticBytes("done")
     let outcome = outcome(of: exchange)
     var writer = ByteWriter(base: outgoing, capacity: Limits.scratchBytes)
+    // The members of what policies have seen as an object stand among others here.
+    if work.pointee.kind == .whole, let base = work.pointee.answer.base {
+      base[0] = 0x2c
+      work.pointee.answer.remove(1, at: work.pointee.answer.count - 1, keeping: 0)
+    }
     let count = work.pointee.answer.count
     if count <= Limits.readBytes {
       PlatformV1.appendDoneStart(outcome, type: type, to: &writer)

@@ -101,6 +101,7 @@ extension Worker {
     said.advance(writer.count)
     work.pointee.answer.giveBack(&buffers, shared.bodies)
     work.pointee.waiting.giveBack(&buffers, shared.bodies)
+    work.pointee.unjudged.giveBack(&buffers, shared.bodies)
     work.pointee.answer = said
     work.pointee.kind = .whole
     slot.pointee.responseFraming = .none

@@ -71,6 +71,7 @@ extension Worker {
     work.pointee.isWhole = false
     work.pointee.reason = nil
     work.pointee.isOpeningTimed = false
+    work.pointee.endDeadline = 0
     work.pointee.providerRetrySeconds = 0
     work.pointee.giveBack(&buffers, shared.bodies)
   }

@@ -221,7 +221,7 @@ extension Worker {
     let slot = exchanges.slots + Int(exchange)
     guard let code = verdict.code else {
       if slot.pointee.origin == .message {
-        replyDetail.message = StaticBytes("A policy has answered where only a model can; report the request id.")
+        replyDetail.message = Worker.answeredMessage
         return refuse(exchange, .policyError, .policyError)
       }
       perform(exchange, slot.pointee.machine.replied(.completed))

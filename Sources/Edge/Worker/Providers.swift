@@ -113,7 +113,10 @@ extension Worker {
     let connection = connections.slots + Int(slot.pointee.client)
     if work.pointee.stream.sawEnd {
       if work.pointee.hasBegun { armDownload(exchange) }
-      wheel.arm(slot.pointee.client, clock.milliseconds + Limits.streamEndMilliseconds)
+      if work.pointee.endDeadline == 0 {
+        work.pointee.endDeadline = clock.milliseconds + Limits.streamEndMilliseconds
+      }
+      wheel.arm(slot.pointee.client, max(work.pointee.endDeadline, clock.milliseconds + 1))
     } else if work.pointee.kind == .stream, work.pointee.stream.hasStarted {
       // Until there is something to tell, more of what is nothing does not make the time longer.
       if !work.pointee.hasBegun, work.pointee.isOpeningTimed {
@@ -173,7 +176,8 @@ extension Worker {
           judgeEvents(exchange)
         else { return false }
       } else {
-        guard tellEvents(exchange, piece, events, isLast: isLast), keepPartial(exchange, start, total, piece.restCount)
+        guard passEvents(exchange, piece, events), isTellable(exchange, piece, isLast: isLast),
+          keepPartial(exchange, start, total, piece.restCount)
         else { return false }
       }
       if !piece.isFull { break }
@@ -193,19 +197,15 @@ extension Worker {
   }
 
   /// What was read of a piece goes to the client, or waits; false when the exchange goes on in another way.
-  private func tellEvents(
-    _ exchange: Int32, _ piece: MeteredPiece, _ events: BytePointer, isLast: Bool
-  ) -> Bool {
+  func passEvents(_ exchange: Int32, _ piece: MeteredPiece, _ events: BytePointer) -> Bool {
     let work = work(of: exchange)
     // What has waited up to here was the opening.
     if piece.opens, !releaseWaiting(exchange) { return false }
     if piece.passCount > 0, !sendEvents(exchange, events, piece.passCount) { return false }
     let waiting = events + piece.passCount
-    guard work.pointee.waiting.append(waiting, piece.heldCount, &buffers, shared.bodies) == .granted else {
-      noRoom(exchange)
-      return false
-    }
-    return isTellable(exchange, piece, isLast: isLast)
+    if work.pointee.waiting.append(waiting, piece.heldCount, &buffers, shared.bodies) == .granted { return true }
+    noRoom(exchange)
+    return false
   }
 
   /// Whether the answer goes on behind a piece of which all that can be told is; false when the exchange goes on in
@@ -444,9 +444,7 @@ extension Worker {
     let slot = exchanges.slots + Int(exchange)
     switch slot.pointee.machine.state {
     case .settling: sendEnd(exchange)
-    case .awaiting, .responding:
-      // What a policy judges waits for that, too.
-      if !slot.pointee.isJudging { _ = releaseWaiting(exchange) }
+    case .awaiting, .responding: _ = releaseWaiting(exchange)
     case .deciding, .suspended, .connecting, .requesting, .duplex, .flushing, .ended: break
     }
   }

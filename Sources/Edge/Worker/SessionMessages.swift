@@ -95,6 +95,7 @@ extension Worker {
     }
     let slot = exchanges.slots + Int(exchange)
     slot.pointee.messageType = message.type
+    (slot.pointee.judgesHead, slot.pointee.judgesChunks) = (row.judgesHeads, row.judgesChunks)
     slot.pointee.policyContext = machine(of: exchange).makeContext(owner.pointee.facts)
     if slot.pointee.policyContext < 0 { return refuse(exchange, .policyError, .policyError) }
     askPolicies(exchange, messageRequest(exchange))

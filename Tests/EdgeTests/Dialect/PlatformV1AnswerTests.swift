@@ -20,12 +20,12 @@ import Testing
   // MARK: whole answers
 
   @Test func contents() {
-    #expect(Self.written([ModelPart(.start)]) == ",\"data\":\"\"")
-    #expect(Self.written([Platform.said(.text, "a"), Platform.said(.text, "\\n")]) == ",\"data\":\"a\\n\"")
-    #expect(Self.written([Platform.said(.refusal, "No.")]) == ",\"data\":\"No.\"")
+    #expect(Self.written([ModelPart(.start)]) == "{\"data\":\"\"}")
+    #expect(Self.written([Platform.said(.text, "a"), Platform.said(.text, "\\n")]) == "{\"data\":\"a\\n\"}")
+    #expect(Self.written([Platform.said(.refusal, "No.")]) == "{\"data\":\"No.\"}")
     #expect(
       Self.written([Platform.said(.reasoning, "h"), Platform.said(.text, "a"), Platform.said(.reasoning, "m")])
-        == ",\"data\":\"a\",\"reasoning\":\"hm\"")
+        == "{\"data\":\"a\",\"reasoning\":\"hm\"}")
     #expect(Self.written([Platform.said(.text, "a"), ModelPart(.error)]) == nil)
   }
 
@@ -36,8 +36,8 @@ import Testing
     let written = Self.written([Platform.call(0, "c0", "f"), object])
     #expect(
       written == """
-        ,"data":"","toolCalls":[{"id":"c0","type":"function","function":{"name":"f","arguments":"{}"}},\
-        {"id":"c1","type":"function","function":{"name":"g","arguments":"{\\"x\\":\\"\\\\n\\"}"}}]
+        {"data":"","toolCalls":[{"id":"c0","type":"function","function":{"name":"f","arguments":"{}"}},\
+        {"id":"c1","type":"function","function":{"name":"g","arguments":"{\\"x\\":\\"\\\\n\\"}"}}]}
         """)
   }
 
@@ -95,7 +95,7 @@ import Testing
 
   /// The answers that stand in the first descriptions of the protocol: every field is there, with what it said.
   @Test func answersOfTheSeeds() throws {
-    let data = ",\"data\":\"Hello! I'm doing well, thank you for asking.\""
+    let data = "{\"data\":\"Hello! I'm doing well, thank you for asking.\"}"
     let message = try #require(
       Platform.object(Platform.done(Platform.outcome(Self.usage, reason: .stop), content: data)))
     #expect(message["id"] as? String == "req-123" && message["type"] as? String == "done")

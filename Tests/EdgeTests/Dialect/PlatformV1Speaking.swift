@@ -62,7 +62,7 @@ enum Platform {
     let area = ByteArea(kept)
     return text { writer in
       PlatformV1.appendDoneStart(outcome, type: StaticBytes(type), to: &writer)
-      writer.append(string: content)
+      if !content.isEmpty { writer.append(string: "," + content.dropFirst().dropLast()) }
       PlatformV1.appendToolCalls(kept: StaticBytes(start: area.base, count: area.count), to: &writer)
       PlatformV1.appendDoneEnd(outcome, to: &writer)
     }

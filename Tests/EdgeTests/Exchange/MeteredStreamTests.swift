@@ -179,12 +179,43 @@ import Testing
     let bytes = Array((more + Self.finish + usage + more + "data: [DONE]\n\n" + more + "data: {").utf8)
     let kept = Self.take(bytes)
     #expect(Self.text(kept.passed) == more + Self.finish)
-    #expect(Self.text(kept.held) == usage + more + "data: [DONE]\n\n" + more)
+    #expect(Self.text(kept.held) == usage + more + "data: [DONE]\n\n")
     #expect(Self.text(kept.rest) == "data: {")
     let stripped = Self.take(bytes, strips: true)
-    #expect(Self.text(stripped.held) == more + "data: [DONE]\n\n" + more)
+    #expect(Self.text(stripped.held) == more + "data: [DONE]\n\n")
     #expect(stripped.rest == kept.rest)
     for cut in 0...bytes.count { #expect(Self.take(bytes, cutAt: [cut], strips: true) == stripped) }
+  }
+
+  /// It may be told and charged already; a usage that was not told before is what it still may say.
+  @Test func nothingCountsBehindTheEnd() {
+    func usage(_ output: Int) -> String {
+      "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":10,\"completion_tokens\":\(output)}}\n\n"
+    }
+    let content = "data: {\"choices\":[{\"delta\":{\"content\":\"x\"}}]}\n\n"
+    let late = ": ping\n\n" + content + "data: {\"error\":{\"message\":\"m\"}}\n\n"
+    for told in ["", usage(5)] {
+      let whole = content + Self.finish + told + "data: [DONE]\n\n"
+      let plain = Self.take(Array(whole.utf8))
+      #expect(Self.take(Array((whole + late).utf8)) == plain)
+      let more = Self.take(Array((whole + usage(7) + usage(9)).utf8))
+      #expect(Self.text(more.held) == Self.text(plain.held) + (told.isEmpty ? usage(7) : ""))
+      #expect(more.usage == Self.usage(10, told.isEmpty ? 7 : 5))
+    }
+  }
+
+  /// What was told before the last of the content is not the last word.
+  @Test func usageIsOpenUntilItCoversTheContent() {
+    let usage = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":10,\"completion_tokens\":1}}\n\n"
+    let content = "data: {\"choices\":[{\"delta\":{\"content\":\"xyz\"}}]}\n\n"
+    let both = content.replacing("}]}", with: "}],\"usage\":{\"prompt_tokens\":10,\"completion_tokens\":2}}")
+    let end = Self.finish + "data: [DONE]\n\n"
+    for open in [usage + content + end, content + usage + content + Self.finish, both + content + end] {
+      #expect(Self.take(Array(open.utf8)).usageIsOpen, "\(open)")
+    }
+    for whole in [content + usage + end, content + both + end, usage + content + Self.finish + usage] {
+      #expect(!Self.take(Array(whole.utf8)).usageIsOpen, "\(whole)")
+    }
   }
 
   @Test func dataInSeveralLinesIsRead() {
@@ -227,7 +258,7 @@ import Testing
 
   @Test func whatIsHeldIsBounded() {
     let event = Array(": ".utf8) + [UInt8](repeating: 0x78, count: 60_000) + Array("\n\n".utf8)
-    let end = Array("data: [DONE]\n\n".utf8)
+    let end = Array(Self.settled.utf8)
     #expect(!Self.take(end + event + event).isFault)
     #expect(Self.take(end + event + event + event + event + event).isFault)
     #expect(!Self.take(event + event + event + event + event + end).isFault)
@@ -236,6 +267,8 @@ import Testing
   // MARK: The beginning
 
   private static let ping = ": ping\n\n"
+  /// With it the usage is told, and all that follows waits.
+  private static let settled = finish.replacing("}]}", with: "}],\"usage\":{\"prompt_tokens\":1}}")
   private static let role = "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}]}\n\n"
   private static let empty = "data: {\"choices\":[]}\n\n"
   private static let part = "data: {\"choices\":[{\"delta\":{\"content\":\"x\"}}]}\n\n"
@@ -285,14 +318,16 @@ import Testing
 
   /// A stream that is over before anything of it passed has nothing to wait for but the settlement.
   @Test func anOpeningThatEndsIsHeldForTheSettlement() {
-    for end in [Self.done, Self.finish.replacing("}]}", with: "}],\"usage\":{\"prompt_tokens\":1}}")] {
+    for (end, late) in [(Self.done, ""), (Self.settled, Self.ping)] {
       let ended = Self.take(events: [Self.role, end, Self.ping])
       #expect(ended.passed.isEmpty && !ended.hasPassed && !ended.isOpening)
-      #expect(Self.text(ended.held) == Self.role + end + Self.ping)
-      // Too late for another provider: the answer is settled.
-      let failed = Self.take(events: [Self.role, end, Self.error])
-      #expect(failed.sawError && !failed.isRefused && Self.text(failed.held) == Self.role + end + Self.error)
+      #expect(Self.text(ended.held) == Self.role + end + late)
     }
+    // Too late for another provider: the answer is settled.
+    let failed = Self.take(events: [Self.role, Self.settled, Self.error])
+    #expect(failed.sawError && !failed.isRefused && Self.text(failed.held) == Self.role + Self.settled + Self.error)
+    let over = Self.take(events: [Self.role, Self.done, Self.error])
+    #expect(!over.sawError && !over.isRefused && Self.text(over.held) == Self.role + Self.done)
     #expect(Self.isSame(Self.role + Self.done))
   }
 
@@ -363,10 +398,10 @@ import Testing
   /// What opens a stream does not count against what may be held behind it.
   @Test func whatOpenedIsHeldNoLonger() {
     let long = ":" + String(repeating: "x", count: 200_000) + "\n\n"
-    let held = Self.take(events: [long, Self.part, Self.done, long])
+    let held = Self.take(events: [long, Self.part, Self.settled, long])
     #expect(!held.isFault && Self.text(held.passed) == long + Self.part)
-    #expect(Self.take(events: [long, Self.done, long]).isFault)
-    #expect(Self.take(events: [long, Self.part, Self.done, long, long]).isFault)
+    #expect(Self.take(events: [long, Self.settled, long]).isFault)
+    #expect(Self.take(events: [long, Self.part, Self.settled, long, long]).isFault)
   }
 
   @Test func isPlain() {

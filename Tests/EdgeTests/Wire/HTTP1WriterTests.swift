@@ -25,8 +25,9 @@ struct HTTP1WriterTests {
       let start = received.bytes + Int(head.target.start)
       guard let target = targets.read(start, Int(head.target.count), method: head.method) else { return }
       let sender = Sender(
-        address: address.start, addressCount: address.count, isIPv6: use.isIPv6, isTrusted: use.isTrusted,
-        host: host.start, hostCount: host.count, requestID: id.start, requestIDCount: id.count)
+        address: address.start, addressCount: address.count, isIPv6: use.isIPv6,
+        claimClasses: use.isTrusted ? bench.classes : nil, host: host.start, hostCount: host.count,
+        requestID: id.start, requestIDCount: id.count)
       outcome = written(capacity: capacity) { writer in
         writer.appendRequest(
           head, received, target: target, framing: use.framing, passing: use.passing, sender: sender,
@@ -119,12 +120,35 @@ struct HTTP1WriterTests {
       request(claiming, WriterCase(isTrusted: true)).text
         == "GET / HTTP/1.1\r\nhost: h\r\nx-forwarded-for: 203.0.113.1, 203.0.113.2, 10.0.0.1, 192.0.2.7\r\n"
         + "x-forwarded-proto: https\r\nx-forwarded-host: front\r\n"
-        + "forwarded: for=203.0.113.1;proto=https, for=192.0.2.7;host=\"h\";proto=http\r\n"
+        + "forwarded: for=203.0.113.1, for=203.0.113.2, for=10.0.0.1;proto=https, "
+        + "for=192.0.2.7;host=\"h\";proto=http\r\n"
         + "via: 1.1 edge\r\nx-request-id: ID\r\n\r\n")
     let odd = "GET / HTTP/1.1\r\nHost: h\r\nX-Forwarded-For:\r\nX-Forwarded-Proto: javascript\r\nForwarded:\r\n\r\n"
     #expect(request(odd, WriterCase(isTrusted: true)).text == "GET / HTTP/1.1\r\nhost: h\r\n" + claims)
     let plain = "GET / HTTP/1.1\r\nHost: h\r\n\r\n"
     #expect(request(plain, WriterCase(isTrusted: true)).text == "GET / HTTP/1.1\r\nhost: h\r\n" + claims)
+  }
+
+  @Test func theFormThatProxiesLeaveOutIsMadeOfTheOther() {
+    func claimed(_ fields: String) -> String {
+      let head = "GET / HTTP/1.1\r\nHost: h\r\n\(fields)\r\n\r\n"
+      return String(request(head, WriterCase(isTrusted: true)).text.dropFirst("GET / HTTP/1.1\r\nhost: h\r\n".count))
+    }
+    let rest = "for=192.0.2.7;host=\"h\";proto=http\r\nvia: 1.1 edge\r\nx-request-id: ID\r\n\r\n"
+    // A client's own Forwarded behind a proxy that writes only X-Forwarded-For.
+    #expect(
+      claimed("X-Forwarded-For: 203.0.113.9, x, 2001:db8::1\r\nForwarded: for=198.51.100.66;proto=https;host=evil")
+        == "x-forwarded-for: 203.0.113.9, x, 2001:db8::1, 192.0.2.7\r\nx-forwarded-proto: http\r\n"
+        + "x-forwarded-host: h\r\nforwarded: for=203.0.113.9, for=unknown, for=\"[2001:db8::1]\", " + rest)
+    #expect(
+      claimed("Forwarded: for=203.0.113.9, for=_x;by=y, for=\"[2001:db8::1]:80\";proto=https")
+        == "x-forwarded-for: 203.0.113.9, unknown, 2001:db8::1, 192.0.2.7\r\nx-forwarded-proto: https\r\n"
+        + "x-forwarded-host: h\r\nforwarded: for=203.0.113.9, for=_x;by=y, for=\"[2001:db8::1]:80\";proto=https, "
+        + rest)
+    // The nearest proxy adds its own behind the client's.
+    #expect(
+      claimed("X-Forwarded-Proto: https\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: a\r\nX-Forwarded-Host: b")
+        == "x-forwarded-for: 192.0.2.7\r\nx-forwarded-proto: http\r\nx-forwarded-host: b\r\nforwarded: " + rest)
   }
 
   @Test func ipv6Senders() {

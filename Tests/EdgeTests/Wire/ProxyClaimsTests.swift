@@ -82,5 +82,9 @@ struct ProxyClaimsTests {
     #expect(
       !isSecure("A: b") && !isSecure("X-Forwarded-Proto: javascript") && !isSecure("Forwarded: proto=https, for=a"))
     #expect(!isSecure("X-Forwarded-Proto: http\r\nForwarded: proto=https"))
+    #expect(!isSecure("X-Forwarded-Proto: https\r\nX-Forwarded-Proto: http"))
+    #expect(isSecure("X-Forwarded-Proto: http, https") && !isSecure("X-Forwarded-Proto: https, http"))
+    #expect(!isSecure("X-Forwarded-For: 192.0.2.1\r\nForwarded: proto=https"))
+    #expect(isSecure("X-Forwarded-For:\r\nForwarded: proto=https"))
   }
 }

@@ -82,14 +82,20 @@ def chatting(script=None, *, kind=Provider, whole=True, lenient=False, loud=Fals
 
 
 @contextmanager
-def chatting_beside(policies, script, **config):
-  """As `chatting`, with a service `side` that the policies ask, and a gate in front of its answer to /gate."""
+def beside(config):
+  """A service `side` that policies ask: the configuration with it, and a gate in front of its answer to /gate."""
   with Origin(lenient=True) as side:
     gate = side.gate()
     side.script = {"/gate": lambda request, line: (gate.wait("the side"), answer(200)(request, line)),
                    "*": answer(200, b"now")}
-    changes = merged({"services": {"side": {"endpoints": [side.url]}},
-                      "routes": {"side": {"path": "/side", "service": "side"}}}, config)
+    yield merged({"services": {"side": {"endpoints": [side.url]}},
+                  "routes": {"side": {"path": "/side", "service": "side"}}}, config), gate
+
+
+@contextmanager
+def chatting_beside(policies, script, **config):
+  """As `chatting`, with a service `side` that the policies ask, and a gate in front of its answer to /gate."""
+  with beside(config) as (changes, gate):
     with chatting(script, lenient=True, policies=policies, **changes) as (client, edge, provider):
       yield client, edge, provider, gate
 

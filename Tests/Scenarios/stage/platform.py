@@ -296,7 +296,7 @@ def connected(edge, user="alice", path="/ws", fields=(), protocol=None, behind=b
 def speaks_of_requests(entry):
   """Whether a policy has more to say than about messages: only such ones may stand on routes of HTTP."""
   text = entry[0] if isinstance(entry, tuple) else entry
-  return any(name in text for name in ("on_request", "on_select", "on_retry", "on_log"))
+  return any(name in text for name in ("on_request", "on_select", "on_retry", "on_response", "on_chunk", "on_log"))
 
 
 def wired(*providers, socket=None, policies=None, routes=None, **changes):

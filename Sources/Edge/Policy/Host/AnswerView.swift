@@ -4,7 +4,7 @@
 /// The answer that a policy judges.
 struct AnswerView: BitwiseCopyable {
   let status: UInt16
-  /// Of a service its head as it came; of a model the head that Edge would write.
+  /// Of a service its head as it came; of a model the head that Edge would write, which on a WebSocket is none.
   let received: ReceivedHead
   /// Empty where a model answers.
   var service = StaticBytes.empty
@@ -17,7 +17,8 @@ struct AnswerView: BitwiseCopyable {
 
 /// The piece of an answer's content that a policy judges.
 struct ChunkView: BitwiseCopyable {
-  /// Of a stream of a model whole events as the client gets them, else content without framing.
+  /// Of a stream of a model whole events as the client gets them, on a WebSocket one message; else content without
+  /// framing.
   let data: StaticBytes
   /// 1 for the first.
   let number: Int
