@@ -180,7 +180,7 @@ def large(origin, number):
   """One of two configurations with 200 routes and 20 services, all of which differ from those of the other."""
   names = [f"s{at}{'ab'[number % 2]}" for at in range(20)]
   return serving(
-    origin, server={"workers": 2}, log={"access": False},
+    origin, service={"timeouts": {"idle": "10m"}}, server={"workers": 2}, log={"access": False},
     services={name: {"endpoints": [origin.url], "timeouts": {"head": f"{10 + number % 2}s"}} for name in names},
     routes={f"r{at}": {"path": f"/area{at}/:x/{'ab'[number % 2]}", "host": ["edge.test", "*.edge.test"],
                        "service": names[at % 20]} for at in range(200)})
@@ -192,7 +192,7 @@ def memory():
   figures = {}
   with Origin() as origin:
     gate = origin.gate()
-    origin.script = {"/stream": held(gate, 120), "*": answer(200, b"ok")}
+    origin.script = {"/stream": held(gate, 600), "*": answer(200, b"ok")}
     with Edge(large(origin, 0), extra=SPARING) as edge, edge.client() as client, edge.client() as streaming:
       stream = Stream(streaming, "/stream")
       for number in range(1, 301):
