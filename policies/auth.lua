@@ -8,6 +8,7 @@
 
 local policy = {}
 
+local verify = edge.jwt.verify
 local user_header
 
 function policy.init(settings)
@@ -28,7 +29,7 @@ function policy.init(settings)
 end
 
 function policy.on_request(req, ctx)
-  local principal, problem = edge.jwt.verify(req.credential)
+  local principal, problem = verify(req.credential)
   if not principal then edge.refuse("UNAUTHORIZED", {reason = problem}) end
 
   ctx.user = principal.user

@@ -19,7 +19,9 @@ end
 function policy.on_request(req, ctx)
   if not req.upgrade then return end
 
-  local granted, wait = limit:take(ctx.user and "user " .. ctx.user or "network " .. req.network)
+  local kind, caller = "user", ctx.user
+  if not caller then kind, caller = "network", req.network end
+  local granted, wait = limit:take(kind, caller)
   if not granted then edge.refuse("RATE_LIMIT_EXCEEDED", {retry_after = wait}) end
 end
 

@@ -5,6 +5,8 @@
 
 local policy = {}
 
+local estimate_of, balance_of, hold = edge.price.estimate, edge.credit.balance, edge.credit.hold
+
 local function insufficient(required, available)
   edge.refuse("INSUFFICIENT_CREDITS", {
     required = edge.credit.decimal(required),
@@ -14,11 +16,11 @@ end
 
 -- What is asked is a request, or a message on a WebSocket.
 local function check(asked, ctx)
-  local estimate = edge.price.estimate()
+  local estimate = estimate_of()
   if not estimate then return end
 
   if not ctx.user then error("nobody pays on the route '" .. asked.route .. "': this policy stands behind auth") end
-  local _, _, available = edge.credit.balance(ctx.user)
+  local _, _, available = balance_of(ctx.user)
   if available < estimate then insufficient(estimate, available) end
 end
 
@@ -32,7 +34,7 @@ policy.on_message = check
 -- Others may have spent since; a hold cannot be spent twice.
 function policy.on_select(candidates, ctx)
   local estimate = candidates[1].estimate
-  local held, available = edge.credit.hold(ctx.user, estimate)
+  local held, available = hold(ctx.user, estimate)
   if not held then insufficient(estimate, available) end
 end
 

@@ -7,6 +7,7 @@
 
 local policy = {}
 
+local allows = edge.permission.allows
 local default
 
 -- Words of lower-case letters, digits, '_', '.' and '-' with ':' between them.
@@ -33,7 +34,7 @@ local function check(asked, ctx)
     error("the route '" .. asked.route .. "' has no 'permission', and neither have the settings")
   end
 
-  if not edge.permission.allows(ctx.roles, permission) then
+  if not allows(ctx.roles, permission) then
     edge.refuse("FORBIDDEN", {permission = permission})
   end
 end

@@ -16,8 +16,9 @@ end
 
 -- What is asked is a request, or a message on a WebSocket.
 local function take(asked, ctx)
-  local caller = ctx.user and "user " .. ctx.user or "network " .. asked.network
-  local granted, wait = limit:take(asked.route .. " " .. caller)
+  local kind, caller = "user", ctx.user
+  if not caller then kind, caller = "network", asked.network end
+  local granted, wait = limit:take(asked.route, kind, caller)
   if not granted then edge.refuse("RATE_LIMIT_EXCEEDED", {retry_after = wait}) end
 end
 

@@ -75,7 +75,7 @@ static clua_slot *slot_of(clua_machine *machine, const clua_call *call) {
 // MARK: Slices
 
 static int is_context(const clua_machine *machine, int index) {
-  return index >= 0 && index < machine->context_count && machine->contexts[index].reference != 0;
+  return index >= 0 && index < machine->context_count && machine->contexts[index].is_live;
 }
 
 static uint32_t *ticks_of(clua_machine *machine, clua_slot *slot) {
@@ -309,11 +309,40 @@ int clua_returned_flat(clua_machine *machine, const clua_call *call, clua_value 
 
 // MARK: Contexts
 
-static int new_context(lua_State *L) {
-  int *reference = lua_touserdata(L, 1);
-  lua_createtable(L, 0, 4);
-  *reference = luaL_ref(L, LUA_REGISTRYINDEX);
+enum { CONTEXTS_READY = 8 };
+
+// Gives the contexts that are free their tables, some at once: raising has to be caught, which costs more than a table.
+static int make_ready(lua_State *L) {
+  clua_machine *machine = clua_of(L);
+  for (int i = 0; i < CONTEXTS_READY && machine->bare_context >= 0; i++) {
+    int index = machine->bare_context;
+    clua_context *context = &machine->contexts[index];
+    lua_createtable(L, 0, 4);
+    if (context->reference == 0) {
+      context->reference = luaL_ref(L, LUA_REGISTRYINDEX);
+    } else {
+      lua_rawseti(L, LUA_REGISTRYINDEX, context->reference);
+    }
+    machine->bare_context = context->next;
+    context->next = machine->ready_context;
+    machine->ready_context = index;
+  }
   return 0;
+}
+
+static void make_contexts_ready(clua_machine *machine) {
+  int count = 0;
+  for (int i = machine->bare_context; i >= 0 && count < CONTEXTS_READY; i = machine->contexts[i].next) count += 1;
+  for (; count < CONTEXTS_READY; count++) {
+    clua_context *contexts =
+        clua_grown(machine->contexts, machine->context_count, &machine->context_capacity, sizeof(clua_context));
+    if (contexts == NULL) break;
+    machine->contexts = contexts;
+    int index = machine->context_count++;
+    machine->contexts[index] = (clua_context){.next = machine->bare_context};
+    machine->bare_context = index;
+  }
+  clua_protect(machine, make_ready, NULL);
 }
 
 void clua_context_refill(clua_machine *machine, int context) {
@@ -324,21 +353,12 @@ void clua_context_refill(clua_machine *machine, int context) {
 }
 
 int clua_context_new(clua_machine *machine) {
-  int index = machine->free_context;
-  if (index < 0) {
-    clua_context *contexts =
-        clua_grown(machine->contexts, machine->context_count, &machine->context_capacity, sizeof(clua_context));
-    if (contexts == NULL) return -1;
-    machine->contexts = contexts;
-    index = machine->context_count++;
-    machine->contexts[index] = (clua_context){.next = -1};
-    machine->free_context = index;
-  }
-  int reference = 0;
-  if (clua_protect(machine, new_context, &reference) != LUA_OK) return -1;
+  if (machine->ready_context < 0) make_contexts_ready(machine);
+  int index = machine->ready_context;
+  if (index < 0) return -1;
   clua_context *context = &machine->contexts[index];
-  machine->free_context = context->next;
-  context->reference = reference;
+  machine->ready_context = context->next;
+  context->is_live = 1;
   clua_context_refill(machine, index);
   return index;
 }
@@ -346,44 +366,62 @@ int clua_context_new(clua_machine *machine) {
 void clua_context_end(clua_machine *machine, int index) {
   if (!is_context(machine, index)) return;
   clua_context *context = &machine->contexts[index];
-  luaL_unref(machine->L, LUA_REGISTRYINDEX, context->reference);
-  context->reference = 0;
-  context->next = machine->free_context;
-  machine->free_context = index;
+  lua_pushboolean(machine->L, 0);
+  lua_rawseti(machine->L, LUA_REGISTRYINDEX, context->reference);
+  context->is_live = 0;
+  context->next = machine->bare_context;
+  machine->bare_context = index;
+}
+
+// MARK: What stands in contexts
+
+typedef struct text {
+  const char *bytes;
+  int reference;
+} text;
+
+static int keep_text(lua_State *L) {
+  text *t = lua_touserdata(L, 1);
+  lua_pushstring(L, t->bytes);
+  t->reference = luaL_ref(L, LUA_REGISTRYINDEX);
+  return 0;
+}
+
+// Pushes a key as the string of Lua that it was before, since making one may raise. 0: no memory, nothing was pushed.
+static int push_key(clua_machine *machine, const char *key) {
+  int place = 0;
+  while (place < CLUA_KEYS && machine->keys[place].bytes != key && machine->keys[place].bytes != NULL) place += 1;
+  if (place == CLUA_KEYS) {
+    place = (int)((uintptr_t)key / 8 % CLUA_KEYS);
+    luaL_unref(machine->L, LUA_REGISTRYINDEX, machine->keys[place].reference);
+    machine->keys[place].bytes = NULL;
+  }
+  if (machine->keys[place].bytes == NULL) {
+    text t = {.bytes = key};
+    if (clua_protect(machine, keep_text, &t) != LUA_OK) return 0;
+    machine->keys[place] = (clua_constant){.bytes = key, .reference = t.reference};
+  }
+  lua_rawgeti(machine->L, LUA_REGISTRYINDEX, machine->keys[place].reference);
+  return 1;
+}
+
+// Pushes the value at a key of a context, above one other: its type, or LUA_TNONE: no memory, nothing was pushed.
+static int push_member(clua_machine *machine, int context, const char *key) {
+  lua_State *L = machine->L;
+  lua_rawgeti(L, LUA_REGISTRYINDEX, machine->contexts[context].reference);
+  if (push_key(machine, key)) return lua_rawget(L, -2);
+  lua_pop(L, 1);
+  return LUA_TNONE;
 }
 
 typedef struct member {
   int reference;
   const char *key;
-  int place;
   const clua_value *value;
   clua_value *out;
   int capacity;
   int written;
-  const char *bytes;
-  size_t length;
 } member;
-
-static int get_member(lua_State *L) {
-  member *m = lua_touserdata(L, 1);
-  lua_rawgeti(L, LUA_REGISTRYINDEX, m->reference);
-  lua_pushstring(L, m->key);
-  if (lua_rawget(L, -2) == LUA_TSTRING) m->bytes = lua_tolstring(L, -1, &m->length);
-  return 0;
-}
-
-static int get_value(lua_State *L) {
-  member *m = lua_touserdata(L, 1);
-  lua_rawgeti(L, LUA_REGISTRYINDEX, m->reference);
-  lua_pushstring(L, m->key);
-  int type = lua_rawget(L, -2);
-  if (m->place != 0) {
-    if (type != LUA_TTABLE) return 0;
-    lua_rawgeti(L, -1, m->place);
-  }
-  clua_flatten_plain(L, -1, m->out);
-  return 0;
-}
 
 static int get_entries(lua_State *L) {
   member *m = lua_touserdata(L, 1);
@@ -411,10 +449,12 @@ static int set_member(lua_State *L) {
 
 const char *clua_context_string(clua_machine *machine, int context, const char *key, size_t *length) {
   if (!is_context(machine, context)) return NULL;
-  member m = {.reference = machine->contexts[context].reference, .key = key};
-  if (clua_protect(machine, get_member, &m) != LUA_OK) return NULL;
-  *length = m.length;
-  return m.bytes;
+  int type = push_member(machine, context, key);
+  if (type == LUA_TNONE) return NULL;
+  // It stays where it is: the context has it.
+  const char *bytes = type == LUA_TSTRING ? lua_tolstring(machine->L, -1, length) : NULL;
+  lua_pop(machine->L, 2);
+  return bytes;
 }
 
 int clua_context_set(clua_machine *machine, int context, const char *key, const clua_value *value) {
@@ -426,8 +466,17 @@ int clua_context_set(clua_machine *machine, int context, const char *key, const 
 int clua_context_value(clua_machine *machine, int context, const char *key, int place, clua_value *out) {
   *out = (clua_value){.kind = CLUA_NIL};
   if (!is_context(machine, context)) return 0;
-  member m = {.reference = machine->contexts[context].reference, .key = key, .place = place, .out = out};
-  return clua_protect(machine, get_value, &m) == LUA_OK ? 0 : -1;
+  lua_State *L = machine->L;
+  int base = lua_gettop(L);
+  int type = push_member(machine, context, key);
+  if (type == LUA_TNONE) return -1;
+  if (place != 0 && type == LUA_TTABLE) {
+    clua_push_frozen(L, -1);
+    lua_rawgeti(L, -1, place);
+  }
+  if (place == 0 || type == LUA_TTABLE) clua_flatten_plain(L, -1, out);
+  lua_settop(L, base);
+  return 0;
 }
 
 int clua_context_flat(clua_machine *machine, int context, clua_value *out, int capacity) {

@@ -3,6 +3,7 @@
 //
 // Owns: the trampolines, the definitions. Called by: Lua; LuaBridge before the first script. Never: calls anything of
 // Lua that may raise while a host function runs.
+#include <stdlib.h>
 #include <string.h>
 
 #include "internal.h"
@@ -91,16 +92,17 @@ const char *clua_keep(lua_State *L, const char *text, size_t *length) {
 
 // MARK: Objects
 
-// Upvalues: known fields (name to function), the function for all others or nil, the name of the object.
+static uint32_t place_of(const void *name, const clua_fields *fields) {
+  return (uint32_t)((uintptr_t)name / 16) & fields->mask;
+}
+
+// Upvalues: known fields, the function for all others or nil, the name of the object, what keeps the names of fields.
 static int object_index(lua_State *L) {
-  lua_settop(L, 2);
-  lua_pushvalue(L, 2);
-  if (lua_rawget(L, lua_upvalueindex(1)) == LUA_TLIGHTUSERDATA) {
-    void *function = lua_touserdata(L, -1);
-    lua_settop(L, 1);
-    return call(L, function);
+  const clua_fields *fields = lua_touserdata(L, lua_upvalueindex(1));
+  const void *key = lua_topointer(L, 2);
+  for (uint32_t i = place_of(key, fields); fields->entries[i].name != NULL; i = (i + 1) & fields->mask) {
+    if (fields->entries[i].name == key) return call(L, (void *)fields->entries[i].function);
   }
-  lua_settop(L, 2);
   void *index = lua_touserdata(L, lua_upvalueindex(2));
   if (index != NULL) return call(L, index);
   const char *name = lua_tostring(L, lua_upvalueindex(3));
@@ -126,6 +128,7 @@ typedef struct definition {
   clua_function assign;
   clua_function text;
   const clua_value *value;
+  clua_fields *fields;
   const void *identity;
   int reference;
 } definition;
@@ -150,14 +153,19 @@ static int define_object(lua_State *L) {
   d->identity = lua_newuserdatauv(L, sizeof(void *), 0);
   lua_createtable(L, 0, 4);
   set_common(L, d->name);
-  lua_createtable(L, 0, d->count);
-  for (int i = 0; i < d->count; i++) {
-    lua_pushlightuserdata(L, (void *)d->functions[i]);
-    lua_setfield(L, -2, d->names[i]);
-  }
+  lua_pushlightuserdata(L, d->fields);
   push_pointer(L, d->index);
   lua_pushstring(L, d->name);
-  lua_pushcclosure(L, object_index, 3);
+  lua_createtable(L, d->count, 0);
+  for (int i = 0; i < d->count; i++) {
+    const void *name = lua_pushstring(L, d->names[i]) == NULL ? NULL : lua_topointer(L, -1);
+    lua_rawseti(L, -2, i + 1);
+    uint32_t place = place_of(name, d->fields);
+    while (d->fields->entries[place].name != NULL) place = (place + 1) & d->fields->mask;
+    d->fields->entries[place].name = name;
+    d->fields->entries[place].function = d->functions[i];
+  }
+  lua_pushcclosure(L, object_index, 4);
   lua_setfield(L, -2, "__index");
   push_pointer(L, d->assign);
   lua_pushstring(L, d->name);
@@ -177,8 +185,17 @@ int clua_define_object(
       clua_grown(machine->objects, machine->object_count, &machine->object_capacity, sizeof(clua_object));
   if (objects == NULL) return -1;
   machine->objects = objects;
-  if (clua_protect(machine, define_object, &d) != LUA_OK) return -1;
-  machine->objects[machine->object_count] = (clua_object){d.identity, d.reference};
+  // At most half full, so that a search ends soon.
+  uint32_t size = 4;
+  while (size < 2 * (uint32_t)count) size *= 2;
+  d.fields = calloc(1, sizeof(clua_fields) + size * sizeof(d.fields->entries[0]));
+  if (d.fields == NULL) return -1;
+  d.fields->mask = size - 1;
+  if (clua_protect(machine, define_object, &d) != LUA_OK) {
+    free(d.fields);
+    return -1;
+  }
+  machine->objects[machine->object_count] = (clua_object){d.identity, d.reference, d.fields};
   return machine->object_count++;
 }
 

@@ -86,8 +86,10 @@ typedef struct clua_slot {
   uint64_t nanoseconds;
 } clua_slot;
 
+// A context has a place in the registry once and for all, where its table stands, or `false` between two calls.
 typedef struct clua_context {
-  int reference;  // 0: free
+  int reference;
+  int is_live;
   int next;
   uint32_t ticks;
   uint32_t waits;
@@ -100,16 +102,36 @@ typedef struct clua_script {
   int store;
 } clua_script;
 
+// The known fields of an object, by the address of the string of Lua that is their name: short strings are the same
+// one wherever they stand, and these are kept.
+typedef struct clua_fields {
+  uint32_t mask;
+  struct {
+    const void *name;
+    clua_function function;
+  } entries[];
+} clua_fields;
+
 typedef struct clua_object {
   const void *block;
   int reference;
+  clua_fields *fields;
 } clua_object;
+
+// A string of Lua that stands for bytes outside of it.
+typedef struct clua_constant {
+  const char *bytes;
+  size_t length;
+  int reference;
+} clua_constant;
 
 typedef struct clua_class {
   const void *metatable;
   int reference;
   int is_value;  // has a text, and may stand in tables that are laid out flat
 } clua_class;
+
+enum { CLUA_CONSTANTS = 256, CLUA_KEYS = 8 };
 
 enum { CLUA_MESSAGE_SIZE = 1024, CLUA_TRACEBACK_SIZE = 4096, CLUA_FRAMES = 16 };
 
@@ -147,13 +169,19 @@ struct clua_machine {
   clua_slot *slots;
   int slot_count, slot_capacity, free_slot;
   clua_context *contexts;
-  int context_count, context_capacity, free_context;
+  int context_count, context_capacity;
+  int ready_context;  // free ones that have their table
+  int bare_context;   // free ones without
   clua_script *scripts;
   int script_count, script_capacity;
   clua_object *objects;
   int object_count, object_capacity;
   clua_class *classes;
   int class_count, class_capacity;
+  clua_constant keys[CLUA_KEYS];  // of contexts
+  clua_constant constants[CLUA_CONSTANTS];
+  int64_t *kept;  // serials; NULL: nothing was kept yet
+  int kept_reference;
 
   clua_error error;
   char text[CLUA_MESSAGE_SIZE];  // clua_keep
@@ -231,6 +259,11 @@ void clua_push_function(lua_State *L, clua_function function);
 // Pushes a read-only view of the table on the top, in its place; `name` is how errors call it.
 void clua_protect_table(lua_State *L, const char *name);
 int clua_is_protected(lua_State *L, int index);
+// The same for a value: a view that also has a length and can be gone through, and that is laid out flat as what is
+// behind it.
+void clua_freeze_table(lua_State *L);
+// Pushes the table behind a frozen one, and returns 1; pushes nothing for all else.
+int clua_push_frozen(lua_State *L, int index);
 // The table behind the view on the top, in its place.
 void clua_unwrap_table(lua_State *L);
 // Fills the machine's globals. Called protected, once.

@@ -22,8 +22,10 @@ static void release(clua_machine *machine) {
   free(machine->slots);
   free(machine->contexts);
   free(machine->scripts);
+  for (int i = 0; i < machine->object_count; i++) free(machine->objects[i].fields);
   free(machine->objects);
   free(machine->classes);
+  free(machine->kept);
   free(machine);
 }
 
@@ -34,7 +36,8 @@ clua_machine *clua_open(clua_limits limits, void *context) {
   machine->context = context;
   machine->clock = &machine->idle;
   machine->free_slot = -1;
-  machine->free_context = -1;
+  machine->ready_context = -1;
+  machine->bare_context = -1;
   machine->pool.limit = limits.memory_bytes;
   machine->pool.single_limit = limits.string_bytes;
   machine->collect_at = limits.memory_bytes / 2;

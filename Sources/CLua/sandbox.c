@@ -56,6 +56,71 @@ void clua_unwrap_table(lua_State *L) {
   lua_pop(L, 1);
 }
 
+static int frozen_assign(lua_State *L) {
+  const char *key = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : luaL_typename(L, 2);
+  return clua_raise(L, "field '%s' is read-only", key);
+}
+
+static int frozen_length(lua_State *L) {
+  lua_Unsigned length = clua_push_frozen(L, 1) ? lua_rawlen(L, -1) : 0;
+  lua_pushinteger(L, (lua_Integer)length);
+  return 1;
+}
+
+static int frozen_next(lua_State *L) {
+  lua_settop(L, 2);
+  if (!clua_push_frozen(L, 1)) return 0;
+  lua_pushvalue(L, 2);
+  return lua_next(L, 3) ? 2 : 0;
+}
+
+static int frozen_pairs(lua_State *L) {
+  lua_pushcfunction(L, frozen_next);
+  lua_pushvalue(L, 1);
+  lua_pushnil(L);
+  return 3;
+}
+
+void clua_freeze_table(lua_State *L) {
+  luaL_checkstack(L, 4, NULL);
+  lua_createtable(L, 0, 0);
+  lua_createtable(L, 0, 6);
+  lua_pushvalue(L, -3);
+  lua_setfield(L, -2, "__index");
+  lua_pushcfunction(L, frozen_assign);
+  lua_setfield(L, -2, "__newindex");
+  lua_pushcfunction(L, frozen_length);
+  lua_setfield(L, -2, "__len");
+  lua_pushcfunction(L, frozen_pairs);
+  lua_setfield(L, -2, "__pairs");
+  lua_pushboolean(L, 0);
+  lua_setfield(L, -2, "__metatable");
+  lua_pushvalue(L, -3);
+  lua_rawsetp(L, -2, &protected_key);
+  lua_setmetatable(L, -2);
+  lua_replace(L, -2);
+}
+
+int clua_push_frozen(lua_State *L, int index) {
+  if (!lua_istable(L, index) || !lua_getmetatable(L, index)) return 0;
+  int is_frozen = lua_rawgetp(L, -1, &protected_key) == LUA_TTABLE;
+  if (is_frozen) {
+    lua_replace(L, -2);
+  } else {
+    lua_pop(L, 2);
+  }
+  return is_frozen;
+}
+
+// Lua's own look at what a table holds itself, and that is nothing where it is frozen.
+static int unfrozen(lua_State *L) {
+  if (clua_push_frozen(L, 1)) lua_replace(L, 1);
+  lua_pushvalue(L, lua_upvalueindex(1));
+  lua_insert(L, 1);
+  lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
+  return lua_gettop(L);
+}
+
 // MARK: Errors
 
 static int finish_pcall(lua_State *L, int status, lua_KContext context) {
@@ -283,8 +348,8 @@ static void add_library(lua_State *L, const char *name) {
 
 static void open_base(lua_State *L) {
   static const char *const kept[] = {
-      "assert", "error", "getmetatable", "ipairs", "next", "pairs", "rawequal",
-      "rawget", "rawlen", "select", "tonumber", "tostring", "type", NULL,
+      "assert",   "error",  "getmetatable", "ipairs",   "pairs",
+      "rawequal", "select", "tonumber",     "tostring", "type", NULL,
   };
   static const luaL_Reg own[] = {
       {"pcall", protected_call}, {"xpcall", extended_call}, {"setmetatable", set_metatable}, {"rawset", raw_set},
@@ -296,6 +361,12 @@ static void open_base(lua_State *L) {
   for (int i = 0; kept[i] != NULL; i++) {
     lua_getfield(L, -1, kept[i]);
     lua_setfield(L, -3, kept[i]);
+  }
+  static const char *const raw[] = {"next", "rawget", "rawlen", NULL};
+  for (int i = 0; raw[i] != NULL; i++) {
+    lua_getfield(L, -1, raw[i]);
+    lua_pushcclosure(L, unfrozen, 1);
+    lua_setfield(L, -3, raw[i]);
   }
   lua_pop(L, 1);
   // What stands where Lua looks by itself is empty, and no script has it.

@@ -2,6 +2,7 @@
 //
 // Owns: how lists, maps, null and handles look in Lua. Called by: host functions through clua_argument_…, calls.c.
 // Never: runs a metamethod; reading raises nothing and allocates nothing in Lua but room on its stack.
+#include <stdlib.h>
 #include <string.h>
 
 #include "internal.h"
@@ -11,11 +12,14 @@ enum { DEPTH_MAX = 100, PUSH_DEPTH_MAX = 150, TEXT_MAX = 2 << 20 };
 
 // MARK: In
 
+// How a value is pushed: read-only with all that is in it, or as scripts may change it.
+enum { FROZEN = 1 << 16 };
+
 static const clua_value *push_value(lua_State *L, const clua_value *value, int depth);
 
-static const clua_value *push_table(lua_State *L, const clua_value *value, int depth) {
+static const clua_value *push_members(lua_State *L, const clua_value *value, int depth) {
   uint32_t count = value->count;
-  if (depth > PUSH_DEPTH_MAX) luaL_error(L, "value too deep");
+  if ((depth & ~FROZEN) > PUSH_DEPTH_MAX) luaL_error(L, "value too deep");
   luaL_checkstack(L, 6, "value too deep");
   const clua_value *next = value + 1;
   if (value->kind == CLUA_LIST) {
@@ -36,6 +40,65 @@ static const clua_value *push_table(lua_State *L, const clua_value *value, int d
     next = push_value(L, next, depth + 1);
     lua_rawset(L, -3);
   }
+  return next;
+}
+
+static const clua_value *push_table(lua_State *L, const clua_value *value, int depth) {
+  const clua_value *next = push_members(L, value, depth);
+  if (depth & FROZEN) clua_freeze_table(L);
+  return next;
+}
+
+static void push_constant(lua_State *L, const clua_value *value) {
+  size_t place = ((uintptr_t)value->as.bytes / 8 + value->length) % CLUA_CONSTANTS;
+  clua_constant *constant = &clua_of(L)->constants[place];
+  if (constant->bytes == value->as.bytes && constant->length == value->length && value->length > 0) {
+    lua_rawgeti(L, LUA_REGISTRYINDEX, constant->reference);
+    return;
+  }
+  lua_pushlstring(L, value->length == 0 ? "" : value->as.bytes, value->length);
+  if (value->length == 0) return;
+  lua_pushvalue(L, -1);
+  if (constant->reference == 0) {
+    constant->reference = luaL_ref(L, LUA_REGISTRYINDEX);
+  } else {
+    lua_rawseti(L, LUA_REGISTRYINDEX, constant->reference);
+  }
+  constant->bytes = value->as.bytes;
+  constant->length = value->length;
+}
+
+// MARK: Kept values
+
+int clua_keeps(lua_State *L, uint32_t place, int64_t serial) {
+  const int64_t *kept = clua_of(L)->kept;
+  return kept != NULL && place < CLUA_KEPT_MAX && kept[place] == serial;
+}
+
+static void push_kept(lua_State *L, const clua_value *value) {
+  clua_machine *machine = clua_of(L);
+  if (machine->kept == NULL || value->count >= CLUA_KEPT_MAX) luaL_error(L, "nothing is kept there");
+  lua_rawgeti(L, LUA_REGISTRYINDEX, machine->kept_reference);
+  lua_rawgeti(L, -1, (lua_Integer)value->count + 1);
+  lua_replace(L, -2);
+}
+
+static const clua_value *keep(lua_State *L, const clua_value *value) {
+  clua_machine *machine = clua_of(L);
+  luaL_checkstack(L, 4, NULL);
+  const clua_value *next = push_value(L, value + 1, FROZEN);
+  if (value->count >= CLUA_KEPT_MAX) return next;
+  if (machine->kept == NULL) {
+    lua_createtable(L, CLUA_KEPT_MAX, 0);
+    machine->kept_reference = luaL_ref(L, LUA_REGISTRYINDEX);
+    machine->kept = calloc(CLUA_KEPT_MAX, sizeof(int64_t));
+    if (machine->kept == NULL) luaL_error(L, "not enough memory");
+  }
+  lua_rawgeti(L, LUA_REGISTRYINDEX, machine->kept_reference);
+  lua_pushvalue(L, -2);
+  lua_rawseti(L, -2, (lua_Integer)value->count + 1);
+  lua_pop(L, 1);
+  machine->kept[value->count] = value->as.integer;
   return next;
 }
 
@@ -65,6 +128,9 @@ static const clua_value *push_value(lua_State *L, const clua_value *value, int d
       break;
     }
     case CLUA_HANDLE: push_handle(L, value); break;
+    case CLUA_CONSTANT: push_constant(L, value); break;
+    case CLUA_KEPT: push_kept(L, value); break;
+    case CLUA_KEEP: return keep(L, value);
     default: luaL_error(L, "unknown kind of value");
   }
   return value + 1;
@@ -95,13 +161,14 @@ static int class_of(lua_State *L, int index) {
   return -1;
 }
 
-static int is_object(lua_State *L, int index) {
+// The index of the object, or -1.
+static int object_of(lua_State *L, int index) {
   clua_machine *machine = clua_of(L);
   const void *block = lua_touserdata(L, index);
   for (int i = 0; i < machine->object_count; i++) {
-    if (machine->objects[i].block == block) return 1;
+    if (machine->objects[i].block == block) return i;
   }
-  return 0;
+  return -1;
 }
 
 int clua_kind(lua_State *L, int index) {
@@ -113,7 +180,7 @@ int clua_kind(lua_State *L, int index) {
     case LUA_TSTRING: return CLUA_STRING;
     case LUA_TTABLE: return CLUA_MAP;
     case LUA_TLIGHTUSERDATA: return lua_touserdata(L, index) == NULL ? CLUA_NULL : -1;
-    case LUA_TUSERDATA: return is_object(L, index) ? CLUA_OBJECT : class_of(L, index) >= 0 ? CLUA_HANDLE : -1;
+    case LUA_TUSERDATA: return object_of(L, index) >= 0 ? CLUA_OBJECT : class_of(L, index) >= 0 ? CLUA_HANDLE : -1;
     default: return -1;
   }
 }
@@ -223,12 +290,16 @@ static int flatten(flattening *f, int depth) {
   if (depth >= DEPTH_MAX || !lua_checkstack(L, 8)) return CLUA_FLAT_DEEP;
   int reason = 0;
   lua_Unsigned count = 0;
+  int is_frozen = clua_push_frozen(L, -1);
   int is_list = shape(L, &count, &reason);
-  if (reason != 0) return reason;
-  if (count > (lua_Unsigned)f->capacity) return CLUA_FLAT_FULL;
-  out->kind = is_list ? CLUA_LIST : CLUA_MAP;
-  out->count = (uint32_t)count;
-  return flatten_members(f, is_list, count, depth);
+  if (reason == 0 && count > (lua_Unsigned)f->capacity) reason = CLUA_FLAT_FULL;
+  if (reason == 0) {
+    out->kind = is_list ? CLUA_LIST : CLUA_MAP;
+    out->count = (uint32_t)count;
+    reason = flatten_members(f, is_list, count, depth);
+  }
+  if (is_frozen) lua_pop(L, 1);
+  return reason;
 }
 
 int clua_flatten(lua_State *L, int index, clua_value *out, int capacity) {
@@ -276,10 +347,12 @@ static int plain_members(lua_State *L, int most) {
 // The value on the top under the key below it, both of which stay there; -1: no room.
 static int flatten_entry(flattening *f) {
   lua_State *L = f->L;
+  int value_index = lua_gettop(L);
   clua_value value;
   int members = 0;
   if (!clua_flatten_plain(L, -1, &value)) {
     if (value.kind != CLUA_MAP) return 0;
+    if (clua_push_frozen(L, -1)) lua_replace(L, value_index);
     members = plain_members(L, f->capacity);
     if (members < 0) return 0;
     int is_list = members > 0 || metatable_of(L, -1) == clua_of(L)->array_metatable;
@@ -347,6 +420,31 @@ int clua_argument_handle(lua_State *L, int index, uint32_t class_index, int64_t 
   if (metatable_of(L, index) != clua_of(L)->classes[class_index].metatable) return 0;
   memcpy(payload, lua_touserdata(L, index), sizeof(int64_t));
   return 1;
+}
+
+int clua_argument_object(lua_State *L, int index) {
+  return lua_type(L, index) == LUA_TUSERDATA ? object_of(L, index) : -1;
+}
+
+int clua_argument_texts(lua_State *L, int index, clua_value *out, int capacity) {
+  if (lua_type(L, index) != LUA_TTABLE || !lua_checkstack(L, 4)) return -1;
+  if (!clua_push_frozen(L, index)) lua_pushvalue(L, index);
+  lua_Unsigned count = lua_rawlen(L, -1);
+  int is_list = count <= (lua_Unsigned)capacity;
+  for (lua_Unsigned i = 1; i <= count && is_list; i++) {
+    is_list = lua_rawgeti(L, -1, (lua_Integer)i) == LUA_TSTRING && clua_flatten_plain(L, -1, &out[i - 1]);
+    lua_pop(L, 1);
+  }
+  // A table of names is no list, and looks like an empty one.
+  if (is_list && count == 0) {
+    lua_pushnil(L);
+    if (lua_next(L, -2)) {
+      is_list = 0;
+      lua_pop(L, 2);
+    }
+  }
+  lua_pop(L, 1);
+  return is_list ? (int)count : -1;
 }
 
 int clua_argument_flat(lua_State *L, int index, clua_value *out, int capacity) {

@@ -55,6 +55,22 @@ public struct HostCall {
     return clua_argument_handle(state, Int32(index), UInt32(classIndex), &payload) != 0 ? payload : nil
   }
 
+  /// The index of the object that the argument is; nil for all else.
+  @inlinable public func object(_ index: Int) -> Int? {
+    let object = clua_argument_object(state, Int32(index))
+    return object < 0 ? nil : Int(object)
+  }
+
+  /// Writes the members of a list of strings and returns how many; nil for all else, and when they are too many. They
+  /// point into Lua.
+  @inlinable public func texts(_ index: Int, into out: UnsafeMutableBufferPointer<LuaValue>) -> Int? {
+    let count = clua_argument_texts(state, Int32(index), out.baseAddress, Int32(clamping: out.count))
+    return count < 0 ? nil : Int(count)
+  }
+
+  /// Whether the machine keeps a value in this place under this serial.
+  @inlinable public func keeps(_ place: Int, serial: Int64) -> Bool { clua_keeps(state, UInt32(place), serial) != 0 }
+
   /// Writes an argument of any shape as flat values and returns how many. Strings point into Lua.
   @inlinable public func flat(
     _ index: Int, into out: UnsafeMutableBufferPointer<LuaValue>

@@ -83,6 +83,30 @@ extension clua_value {
     string(text.utf8Start, text.utf8CodeUnitCount)
   }
 
+  /// A string into Lua whose bytes stay what and where they are as long as the machine lives: one that comes often is
+  /// made once.
+  @inlinable public static func constant(_ bytes: UnsafePointer<UInt8>?, _ length: Int) -> LuaValue {
+    let start = UnsafeRawPointer(bytes)?.assumingMemoryBound(to: CChar.self)
+    return LuaValue(kind: UInt32(CLUA_CONSTANT), count: 0, length: length, as: .init(bytes: start))
+  }
+
+  /// A string that is part of the program, and comes often.
+  @inlinable public static func constant(_ text: StaticString) -> LuaValue {
+    constant(text.utf8Start, text.utf8CodeUnitCount)
+  }
+
+  /// What the machine keeps in this place; `HostCall.keeps` says whether it does.
+  @inlinable public static func kept(_ place: Int) -> LuaValue { LuaValue(CLUA_KEPT, count: UInt32(place)) }
+
+  /// The value that follows, read-only with all that is in it; from now on it is kept in this place under this serial,
+  /// which is not 0, unless the place is beyond `keptMax`.
+  @inlinable public static func keep(_ place: Int, serial: Int64) -> LuaValue {
+    LuaValue(CLUA_KEEP, count: UInt32(place), integer: serial)
+  }
+
+  /// How many values a machine may keep.
+  public static let keptMax = Int(CLUA_KEPT_MAX)
+
   /// The head of a list: as many values follow.
   @inlinable public static func list(_ count: Int) -> LuaValue { LuaValue(CLUA_LIST, count: UInt32(count)) }
 

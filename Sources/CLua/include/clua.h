@@ -37,7 +37,17 @@ enum {
   CLUA_CONTEXT,
   // A handle of the class with the index `count`; its payload is `as.integer` (see clua_define_class).
   CLUA_HANDLE,
+  // Into Lua only: a string whose bytes stay what and where they are as long as the machine lives. One that comes
+  // often is the same string of Lua each time.
+  CLUA_CONSTANT,
+  // Results only: what the machine keeps in the place `count`, below CLUA_KEPT_MAX (see clua_keeps). CLUA_KEEP is put
+  // there first: the value that follows, read-only with all that is in it, under the serial `as.integer`; in a place
+  // beyond it is read-only and not kept.
+  CLUA_KEPT,
+  CLUA_KEEP,
 };
+
+enum { CLUA_KEPT_MAX = 1024 };
 
 typedef struct clua_value {
   uint32_t kind;
@@ -97,6 +107,12 @@ enum {
   CLUA_FLAT_LARGE = -5,        // strings of more than 2 MiB together, one that stands twice counted twice
 };
 int clua_argument_flat(lua_State *L, int index, clua_value *out, int capacity);
+// The index of the object that an argument is; -1 for all else.
+int clua_argument_object(lua_State *L, int index);
+// The members of a list of strings; returns how many, or -1: it is none, or has more than `capacity`.
+int clua_argument_texts(lua_State *L, int index, clua_value *out, int capacity);
+// Whether the machine that runs keeps a value in this place under this serial, which is not 0.
+int clua_keeps(lua_State *L, uint32_t place, int64_t serial);
 
 // File and line of the script that called the host function, as "policies/auth.lua:12"; empty when unknown. Written
 // into `text`, returns its length.
@@ -147,7 +163,7 @@ size_t clua_collect(clua_machine *machine, int full);
 int clua_define(clua_machine *machine, const char *path, clua_function function);
 int clua_define_value(clua_machine *machine, const char *path, const clua_value *value);
 // A value of its own whose fields are computed when they are asked for. `names` and `functions` are its known fields
-// (called with the object alone); `index` answers all others, called with object and key, or is NULL: then asking is an
+// (called with object and key); `index` answers all others, called with object and key, or is NULL: then asking is an
 // error that names the field. `assign` is called with object, key and value, or is NULL: then assigning is an error.
 // Returns its index, or -1.
 int clua_define_object(
@@ -197,7 +213,8 @@ int clua_context_new(clua_machine *machine);
 // From now on it may take all of its CPU time again, and wait as often.
 void clua_context_refill(clua_machine *machine, int context);
 void clua_context_end(clua_machine *machine, int context);
-// The string at a key, raw; NULL when there is none. Valid until the context changes.
+// The string at a key, raw; NULL when there is none. Valid until the context changes. Here and below a key must stay
+// what and where it is as long as the machine lives.
 const char *clua_context_string(clua_machine *machine, int context, const char *key, size_t *length);
 // The value at a key, raw, or the member of the list there when `member` is not 0: its kind, and what it is when it is
 // a string, a number or a boolean. Returns 0, or -1 for no memory.

@@ -4,6 +4,29 @@
 
 import Glibc
 
+/// Copies bytes that do not overlap. Fields of heads are short: up to 32 bytes are two moves that may cover each other.
+@inline(__always)
+func copyBytes(_ target: BytePointer, _ source: UnsafePointer<UInt8>, _ count: Int) {
+  let (to, from) = (UnsafeMutableRawPointer(target), UnsafeRawPointer(source))
+  @inline(__always) func move<Word: BitwiseCopyable>(_ word: Word.Type, _ width: Int) {
+    let first = from.loadUnaligned(as: word)
+    let last = from.loadUnaligned(fromByteOffset: count &- width, as: word)
+    to.storeBytes(of: first, as: word)
+    to.storeBytes(of: last, toByteOffset: count &- width, as: word)
+  }
+  if count > 32 {
+    memcpy(to, from, count)
+  } else if count > 16 {
+    move(SIMD16<UInt8>.self, 16)
+  } else if count >= 8 {
+    move(UInt64.self, 8)
+  } else if count >= 4 {
+    move(UInt32.self, 4)
+  } else {
+    for index in 0..<count { target[index] = source[index] }
+  }
+}
+
 /// A cursor over memory owned by somebody else.
 struct ByteWriter: BitwiseCopyable {
   let base: BytePointer
@@ -25,24 +48,29 @@ struct ByteWriter: BitwiseCopyable {
 
   @inline(__always)
   private mutating func reserve(_ bytes: Int) -> Bool {
-    if bytes <= limit - count { return true }
+    if bytes <= limit &- count { return true }
     overflowed = true
     limit = -1
     return false
   }
 
-  @inline(__always)
   mutating func append(_ bytes: UnsafePointer<UInt8>, _ length: Int) {
     guard reserve(length) else { return }
-    memcpy(base + count, bytes, length)
-    count += length
+    copyBytes(base + count, bytes, length)
+    count &+= length
   }
 
   @inline(__always)
   mutating func append(_ bytes: StaticBytes) { append(bytes.start, bytes.count) }
 
   @inline(__always)
-  mutating func append(_ text: StaticString) { append(text.utf8Start, text.utf8CodeUnitCount) }
+  mutating func append(_ text: StaticString) {
+    // The length of a literal is known to the compiler, which copies it with a few moves.
+    let length = text.utf8CodeUnitCount
+    guard reserve(length) else { return }
+    memcpy(base + count, text.utf8Start, length)
+    count &+= length
+  }
 
   @inline(__always)
   mutating func append(byte: UInt8) {
@@ -60,8 +88,12 @@ struct ByteWriter: BitwiseCopyable {
 
   /// A number in decimal.
   mutating func append(decimal value: UInt64) {
-    var digits = 1
-    var bound: UInt64 = 10
+    if value < 10_000 {
+      append(small: UInt32(truncatingIfNeeded: value))
+      return
+    }
+    var digits = 5
+    var bound: UInt64 = 100_000
     while digits < 20, value >= bound {
       digits += 1
       let (next, overflow) = bound.multipliedReportingOverflow(by: 10)
@@ -77,6 +109,33 @@ struct ByteWriter: BitwiseCopyable {
       rest /= 10
     } while index > count
     count += digits
+  }
+
+  /// Most numbers in heads: at most four digits.
+  @inline(__always)
+  private mutating func append(small value: UInt32) {
+    let digits = value < 10 ? 1 : value < 100 ? 2 : value < 1_000 ? 3 : 4
+    guard reserve(digits) else { return }
+    let place = base + count
+    let (high, low) = (value / 100, value % 100)
+    switch digits {
+    case 1: place[0] = UInt8(truncatingIfNeeded: value) &+ 0x30
+    case 2: ByteWriter.put(low, place)
+    case 3:
+      place[0] = UInt8(truncatingIfNeeded: high) &+ 0x30
+      ByteWriter.put(low, place + 1)
+    default:
+      ByteWriter.put(high, place)
+      ByteWriter.put(low, place + 2)
+    }
+    count &+= digits
+  }
+
+  /// Two digits.
+  @inline(__always)
+  private static func put(_ value: UInt32, _ place: BytePointer) {
+    place[0] = UInt8(truncatingIfNeeded: value / 10) &+ 0x30
+    place[1] = UInt8(truncatingIfNeeded: value % 10) &+ 0x30
   }
 
   /// A number in decimal, with leading zeros up to `width` digits.

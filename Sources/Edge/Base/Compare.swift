@@ -19,6 +19,30 @@ func equalLowered(_ left: UnsafePointer<UInt8>, _ right: UnsafePointer<UInt8>, _
   return true
 }
 
+/// Equality of two tokens (RFC 9110 section 5.6.2) without regard to ASCII case, eight bytes at once; `right` is made
+/// of lower-case letters, digits and dashes. Setting one bit folds letters, and makes no other byte of a token one of
+/// these.
+@inline(__always)
+func equalTokens(_ left: UnsafePointer<UInt8>, _ right: UnsafePointer<UInt8>, _ count: Int) -> Bool {
+  let (first, second) = (UnsafeRawPointer(left), UnsafeRawPointer(right))
+  @inline(__always) func differs<Word: FixedWidthInteger>(_ offset: Int, _ fold: Word) -> Bool {
+    let word = first.loadUnaligned(fromByteOffset: offset, as: Word.self) | fold
+    return word != second.loadUnaligned(fromByteOffset: offset, as: Word.self)
+  }
+  if count >= 8 {
+    let fold: UInt64 = 0x2020_2020_2020_2020
+    var index = 0
+    while index &+ 8 <= count {
+      if differs(index, fold) { return false }
+      index &+= 8
+    }
+    // The last word overlaps the one before it.
+    return !differs(count &- 8, fold)
+  }
+  if count >= 4 { return !differs(0, 0x2020_2020 as UInt32) && !differs(count &- 4, 0x2020_2020 as UInt32) }
+  return equalLowered(left, right, count)
+}
+
 /// Whether `count` bytes are this lower-case text, without regard to ASCII case.
 @inline(__always)
 func equalLowered(_ left: UnsafePointer<UInt8>, _ count: Int, _ text: StaticString) -> Bool {

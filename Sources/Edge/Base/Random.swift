@@ -18,9 +18,9 @@ struct Random: BitwiseCopyable {
   }
 
   mutating func next() -> UInt64 {
-    func rotate(_ value: UInt64, _ by: UInt64) -> UInt64 { value << by | value >> (64 - by) }
+    @inline(__always) func rotate(_ value: UInt64, _ by: UInt64) -> UInt64 { value &<< by | value &>> (64 &- by) }
     let result = rotate(state.1 &* 5, 7) &* 9
-    let shifted = state.1 << 17
+    let shifted = state.1 &<< 17
     state.2 ^= state.0
     state.3 ^= state.1
     state.1 ^= state.2

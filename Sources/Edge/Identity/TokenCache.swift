@@ -6,6 +6,16 @@
 
 import Glibc
 
+/// Where a new token stands, its bytes already there.
+struct TokenSlot {
+  let token: UnsafeMutablePointer<VerifiedToken>
+  /// Behind the bytes.
+  let room: UnsafeMutableRawPointer
+  let place: Int32
+  /// No other token ever has it.
+  let serial: Int64
+}
+
 /// A set-associative cache. A set's four rows fill one cache line; each row has its slot of 2 KiB, which becomes
 /// resident when it is first used.
 struct TokenCache: ~Copyable {
@@ -26,6 +36,8 @@ struct TokenCache: ~Copyable {
   private var memory: UnsafeMutableRawPointer?
   private let seed: (UInt64, UInt64)
   private var clock: UInt32 = 0
+  /// How many have come so far.
+  private var placed: Int64 = 0
   /// Tests make all tokens collide; nothing else changes it.
   var hashMask = UInt64.max
 
@@ -93,7 +105,7 @@ struct TokenCache: ~Copyable {
   /// A slot for a new token, its bytes already in it, and the room behind them; nil when `bytes` more do not fit.
   mutating func place(
     _ hash: UInt64, _ token: UnsafePointer<UInt8>, _ count: Int, bytes: Int
-  ) -> (token: UnsafeMutablePointer<VerifiedToken>, room: UnsafeMutableRawPointer)? {
+  ) -> TokenSlot? {
     let end = (Self.tokenOffset + count + 15) & ~15
     guard end + bytes <= TokenCache.slotBytes else { return nil }
     if memory == nil { memory = Pages.map(bytes: TokenCache.slots * TokenCache.slotBytes) }
@@ -112,7 +124,10 @@ struct TokenCache: ~Copyable {
     rows[chosen] = Row(hash: hash, used: clock, tokenCount: UInt32(truncatingIfNeeded: count))
     let slot = memory + chosen * TokenCache.slotBytes
     memcpy(slot + Self.tokenOffset, token, count)
-    return (slot.assumingMemoryBound(to: VerifiedToken.self), slot + end)
+    placed += 1
+    return TokenSlot(
+      token: slot.assumingMemoryBound(to: VerifiedToken.self), room: slot + end,
+      place: Int32(truncatingIfNeeded: chosen), serial: placed)
   }
 
   /// Makes place where `find` found this.

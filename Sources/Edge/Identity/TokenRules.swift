@@ -56,6 +56,10 @@ struct VerifiedToken: BitwiseCopyable {
   var notBefore = Int64.min
   /// All claims: a JSON map that was checked.
   var claims = StaticBytes.empty
+  /// Its place among those that are remembered, and which one it is of those that have stood there; 0: it is not
+  /// remembered.
+  var place: Int32 = 0
+  var serial: Int64 = 0
 }
 
 /// Why a token is refused.

@@ -169,9 +169,10 @@ final class TokenVerifier {
     verified.roleCount = try readRoles()
 
     let room = roomNeeded(user, verified.roleCount, claims: count)
-    if let (place, memory) = cache.place(hash, token, tokenCount, bytes: room) {
-      fill(place, memory, room, verified, user, claims: count)
-      return UnsafePointer(place)
+    if let slot = cache.place(hash, token, tokenCount, bytes: room) {
+      (verified.place, verified.serial) = (slot.place, slot.serial)
+      fill(slot.token, slot.room, room, verified, user, claims: count)
+      return UnsafePointer(slot.token)
     }
     let place = loose.assumingMemoryBound(to: VerifiedToken.self)
     fill(place, loose + MemoryLayout<VerifiedToken>.stride, room, verified, user, claims: count)

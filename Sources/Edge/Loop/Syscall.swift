@@ -13,15 +13,15 @@ enum IOResult: BitwiseCopyable {
   case failed(Int32)
 }
 
-/// Thin wrappers; each reads errno directly after its call.
+/// Thin wrappers. Those of the C library are asked for errno directly after the call.
 enum Syscall {
   @inline(__always)
   static func read(_ fd: Int32, _ target: BytePointer, _ room: Int) -> IOResult {
     while true {
-      let count = recv(fd, target, room, 0)
+      let count = edge_recv(fd, target, room)
       if count > 0 { return .bytes(count) }
       if count == 0 { return .ended }
-      let error = errno
+      let error = Int32(truncatingIfNeeded: -count)
       if error == EAGAIN { return .wouldBlock }
       if error != EINTR { return .failed(error) }
     }
@@ -30,9 +30,9 @@ enum Syscall {
   @inline(__always)
   static func write(_ fd: Int32, _ bytes: UnsafePointer<UInt8>, _ count: Int) -> IOResult {
     while true {
-      let sent = send(fd, bytes, count, Int32(MSG_NOSIGNAL))
+      let sent = edge_send(fd, bytes, count)
       if sent >= 0 { return .bytes(sent) }
-      let error = errno
+      let error = Int32(truncatingIfNeeded: -sent)
       if error == EAGAIN { return .wouldBlock }
       if error != EINTR { return .failed(error) }
     }

@@ -17,10 +17,10 @@ enum HostTable {
     HostObject(name: "res", fields: AnswerAPI.fields, index: nil, assign: nil),
     HostObject(name: "res.headers", fields: [], index: AnswerAPI.header, assign: AnswerAPI.setHeader),
     HostObject(name: "chunk", fields: ChunkAPI.fields, index: nil, assign: nil),
+    HostObject(name: "credential", fields: [], index: nil, assign: nil),
   ]
 
   static let classes: [HostClass] = [
-    HostClass(name: "credential", methods: []),
     HostClass(name: "limit", methods: LimitAPI.methods),
     HostClass(name: "decimal", methods: [], text: CreditAPI.decimalText),
     HostClass(name: "counter", methods: MetricAPI.methods),

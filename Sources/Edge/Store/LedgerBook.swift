@@ -39,14 +39,16 @@ final class LedgerBook {
   /// Transfers written since `begin`.
   private(set) var transfers = 0
 
-  private let selectAccount, insertAccount, moveBalance, insertPosting: LedgerStatement
+  private let selectAccount, insertAccount, moveBalance, selectBalance, insertPosting: LedgerStatement
   private let insertTransfer, selectGrant, selectHistory, touchAccount: LedgerStatement
 
   init(_ database: LedgerDatabase) throws(SQLiteError) {
     self.database = database
     selectAccount = try database.prepare("SELECT id, balance FROM accounts WHERE name = ?1")
-    insertAccount = try database.prepare("INSERT INTO accounts (name, balance) VALUES (?1, 0) RETURNING id")
-    moveBalance = try database.prepare("UPDATE accounts SET balance = balance + ?2 WHERE id = ?1 RETURNING balance")
+    insertAccount = try database.prepare("INSERT INTO accounts (name, balance) VALUES (?1, 0)")
+    // RETURNING would be shorter; SQLite makes a table of its own for it each time, which costs more than all else.
+    moveBalance = try database.prepare("UPDATE accounts SET balance = balance + ?2 WHERE id = ?1")
+    selectBalance = try database.prepare("SELECT balance FROM accounts WHERE id = ?1")
     insertPosting = try database.prepare(
       "INSERT INTO postings (transfer, account, amount, balance_after) VALUES (?1, ?2, ?3, ?4)")
     insertTransfer = try database.prepare(
@@ -55,7 +57,7 @@ final class LedgerBook {
         usage_source, input_tokens, cached_tokens, cache_write_tokens, output_tokens, reasoning_tokens,
         held, shortfall, idempotency_key, granted_by, reason)
       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)
-      ON CONFLICT (exchange, attempt, kind) DO NOTHING RETURNING id
+      ON CONFLICT (exchange, attempt, kind) DO NOTHING
       """)
     selectGrant = try database.prepare(
       """
@@ -98,8 +100,8 @@ final class LedgerBook {
   func close() {
     _ = try? database.number("PRAGMA wal_checkpoint(TRUNCATE)")
     for statement in [
-      selectAccount, insertAccount, moveBalance, insertPosting, insertTransfer, selectGrant, selectHistory,
-      touchAccount,
+      selectAccount, insertAccount, moveBalance, selectBalance, insertPosting, insertTransfer, selectGrant,
+      selectHistory, touchAccount,
     ] {
       statement.finalize()
     }
@@ -149,7 +151,7 @@ final class LedgerBook {
   /// The account, made with what new ones begin with when it was not there.
   func open(_ name: String, initial: Amount, wall: UInt64) throws(SQLiteError) -> BookAccount {
     if let known = try account(name) { return known }
-    let row = try insertAccount.first([.text(LedgerSchema.userPrefix + name)]) { $0.integer(0) } ?? 0
+    let row = try insertAccount.insert([.text(LedgerSchema.userPrefix + name)]) ?? 0
     var balance = Amount.zero
     // Nothing when all credits together would be too many.
     if initial > .zero, try canIssue(initial) {
@@ -167,10 +169,8 @@ final class LedgerBook {
     let account = try open(name, initial: .zero, wall: settlement.wall)
     let taken = min(charged, account.balance)
     let missing = Amount(units: charged.units - taken.units)
-    let transfer = try insertTransfer.first(
-      LedgerBook.values(settlement, shortfall: shortfall.adding(missing) ?? shortfall)
-    ) { $0.integer(0) }
-    guard let transfer else { return .duplicate }
+    let values = LedgerBook.values(settlement, shortfall: shortfall.adding(missing) ?? shortfall)
+    guard let transfer = try insertTransfer.insert(values) else { return .duplicate }
     _ = try post(transfer, from: account.row, to: LedgerSchema.revenueAccount, taken)
     return missing > .zero ? .short(by: missing) : .written
   }
@@ -217,7 +217,8 @@ final class LedgerBook {
   }
 
   private func post(_ transfer: Int64, _ account: Int64, _ units: Int64) throws(SQLiteError) -> Int64 {
-    let balance = try moveBalance.first([.integer(account), .integer(units)]) { $0.integer(0) } ?? 0
+    try moveBalance.run([.integer(account), .integer(units)])
+    let balance = try selectBalance.first([.integer(account)]) { $0.integer(0) } ?? 0
     try insertPosting.run([.integer(transfer), .integer(account), .integer(units), .integer(balance)])
     return balance
   }
@@ -229,7 +230,7 @@ final class LedgerBook {
     var values: [SQLiteValue] = [.text(transaction), .text(kind.rawValue), .integer(Int64(clamping: wall))]
     values += Array(repeating: .null, count: 15)
     values += [.optional(grant.key), .optional(grant.by), .optional(grant.reason)]
-    return try insertTransfer.first(values) { $0.integer(0) } ?? 0
+    return try insertTransfer.insert(values) ?? 0
   }
 
   /// The row of a settlement. Its transaction is the attempt, which the access log names too.

@@ -32,9 +32,14 @@ final class LedgerDatabase {
   /// How long another process is awaited that has the file locked.
   private static let busyMilliseconds: Int32 = 250
 
+  /// SQLite would count every piece of memory under a lock of the process; nobody asks for these counts. To be said
+  /// before its first use.
+  private static let isPrepared = edge_sqlite_forget_memory() == SQLITE_OK
+
   /// Opens a file, which is made when it is not there; nil: a database in memory. SQLite's own locks are off, for one
   /// thread at a time comes here.
   init(path: String?, mayWrite: Bool = true) throws(SQLiteError) {
+    _ = LedgerDatabase.isPrepared
     let access = mayWrite ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY
     let flags = access | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE
     let code = sqlite3_open_v2(path ?? ":memory:", &handle, flags, nil)
@@ -80,6 +85,9 @@ final class LedgerDatabase {
     try prepare(sql).first([]) { $0.integer(0) } ?? 0
   }
 
+  /// The row that the last INSERT has made; nil: it has made none.
+  fileprivate var insertedRow: Int64? { sqlite3_changes(handle) == 1 ? sqlite3_last_insert_rowid(handle) : nil }
+
   /// The error of the last call, which returned this code.
   fileprivate func error(_ code: Int32) -> SQLiteError {
     guard handle != nil else { return SQLiteError(code: SQLITE_MISUSE, message: "the ledger is closed") }
@@ -122,6 +130,12 @@ final class LedgerStatement {
     var found: Result?
     try run(values) { if found == nil { found = row($0) } }
     return found
+  }
+
+  /// Runs an INSERT of one row; its place, nil when a conflict has kept it out.
+  func insert(_ values: [SQLiteValue]) throws(SQLiteError) -> Int64? {
+    try run(values)
+    return database.insertedRow
   }
 
   /// A column of the current row; 0 for NULL.

@@ -112,14 +112,39 @@ struct SocketAddress: BitwiseCopyable, Equatable {
   }
 }
 
+extension SocketAddress {
+  /// `255.255.255.255`.
+  fileprivate static var textIPv4Max: Int { 15 }
+}
+
 extension ByteWriter {
   /// The address without its port; IPv6 in the form of RFC 5952, without brackets.
   mutating func append(host address: SocketAddress) {
     if !address.isIPv6 {
-      for index in 0..<4 {
-        if index > 0 { append(byte: 0x2e) }
-        append(decimal: address.words.0 >> UInt64(8 * index) & 0xff)
+      guard room >= SocketAddress.textIPv4Max else {
+        advance(SocketAddress.textIPv4Max)
+        return
       }
+      let start = end
+      var place = start
+      for index in 0..<4 {
+        if index > 0 {
+          place[0] = 0x2e
+          place += 1
+        }
+        let octet = UInt32(truncatingIfNeeded: address.words.0 &>> UInt64(8 &* index) & 0xff)
+        if octet >= 100 {
+          place[0] = UInt8(truncatingIfNeeded: octet / 100) &+ 0x30
+          place += 1
+        }
+        if octet >= 10 {
+          place[0] = UInt8(truncatingIfNeeded: octet / 10 % 10) &+ 0x30
+          place += 1
+        }
+        place[0] = UInt8(truncatingIfNeeded: octet % 10) &+ 0x30
+        place += 1
+      }
+      advance(place - start)
       return
     }
     guard room >= Int(INET6_ADDRSTRLEN) else {

@@ -32,13 +32,17 @@ extension ByteWriter {
     }
     let alphabet = crockford.utf8Start
     let target = end
-    var high = id.high
-    var low = id.low
-    for index in stride(from: ULID.textCount - 1, through: 0, by: -1) {
-      target[index] = alphabet[Int(low & 31)]
-      low = low >> 5 | high << 59
-      high >>= 5
+    @inline(__always) func put(_ place: Int, _ word: UInt64, _ shift: Int) {
+      target[place] = alphabet[Int(truncatingIfNeeded: word &>> UInt64(shift) & 31)]
     }
+    // Twelve characters of five bits from a word, twice; what is left is eight bits.
+    let middle = id.low &>> 60 | id.high &<< 4
+    for index in 0..<12 {
+      put(25 &- index, id.low, 5 &* index)
+      put(13 &- index, middle, 5 &* index)
+    }
+    put(1, id.high, 56)
+    put(0, id.high, 61)
     advance(ULID.textCount)
   }
 }

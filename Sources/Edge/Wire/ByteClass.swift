@@ -1,6 +1,8 @@
 // Which byte may stand where: token characters of RFC 9110, URI characters of RFC 3986, as one table of bits per
 // byte.
 
+import CLinux
+
 /// What a byte may be part of.
 struct ByteClass: OptionSet, BitwiseCopyable {
   let rawValue: UInt8
@@ -58,46 +60,5 @@ func hexValue(_ byte: UInt8) -> UInt8 {
 /// Whether a field value holds a byte that no value may hold: a control byte other than tab (RFC 9110 section 5.5).
 @inline(__always)
 func holdsControlByte(_ bytes: UnsafePointer<UInt8>, _ count: Int) -> Bool {
-  let raw = UnsafeRawPointer(bytes)
-  let ones: UInt64 = 0x0101_0101_0101_0101
-  let highs: UInt64 = 0x8080_8080_8080_8080
-  @inline(__always) func isSuspect(_ offset: Int) -> Bool {
-    let word = raw.loadUnaligned(fromByteOffset: offset, as: UInt64.self)
-    let deleted = word ^ (ones &* 0x7f)
-    // A borrow may flag a byte above a flagged one; that only sends the value to the careful loop.
-    return ((word &- ones &* 0x20) & ~word | (deleted &- ones) & ~deleted) & highs != 0
-  }
-  var index = 0
-  if count >= 8 {
-    while index &+ 8 <= count, !isSuspect(index) { index &+= 8 }
-    // The last word overlaps the one before it.
-    if index &+ 8 > count, !isSuspect(count &- 8) { return false }
-  }
-  while index < count {
-    let byte = bytes[index]
-    if byte < 0x20 && byte != 0x09 || byte == 0x7f { return true }
-    index &+= 1
-  }
-  return false
-}
-
-/// How many bytes from the start are letters and dashes, of which most field names are made, seen eight at a time.
-/// May stop up to seven bytes early at the end of what is readable.
-@inline(__always)
-func plainNamePrefix(_ bytes: UnsafePointer<UInt8>, _ count: Int) -> Int {
-  let raw = UnsafeRawPointer(bytes)
-  let ones: UInt64 = 0x0101_0101_0101_0101
-  let highs: UInt64 = 0x8080_8080_8080_8080
-  var index = 0
-  while index &+ 8 <= count {
-    let word = raw.loadUnaligned(fromByteOffset: index, as: UInt64.self)
-    let low = word & ~highs | ones &* 0x20
-    // With the high bit out of the way no byte's sum reaches its neighbour.
-    let letters = (low &+ ones &* (0x80 &- 0x61)) & ~(low &+ ones &* (0x80 &- 0x7b))
-    let dashes = ~(((word & ~highs) ^ ones &* 0x2d) &+ ones &* 0x7f)
-    let plain = (letters | dashes) & ~word & highs
-    if plain != highs { return index &+ (~plain & highs).trailingZeroBitCount >> 3 }
-    index &+= 8
-  }
-  return index
+  Int(edge_control_byte(bytes, count)) < count
 }

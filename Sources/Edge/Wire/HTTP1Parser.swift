@@ -3,6 +3,7 @@
 // head is incomplete it is asked again when another line has ended, and errors in complete lines are reported at
 // once. It owns no bytes and no sockets. The field table is filled as a side effect and valid until the next head.
 
+import CLinux
 import Glibc
 
 /// How far a head is.
@@ -292,40 +293,51 @@ struct HTTP1Parser {
     table.removeAll()
     facts = FieldFacts()
     var start = first
-    while let end = lineEnd(bytes, start, count) {
-      if end == start || bytes[end - 1] != 0x0d { return .refused(.bareLineFeed) }
-      if end - start == 1 {
-        fieldsEnd = end + 1
+    while true {
+      // Most lines hold no control byte before the two that end them, which one look through the line shows.
+      var end = start &+ Int(edge_control_byte(bytes + start, count &- start))
+      let isClean = end &+ 1 < count && bytes[end] == 0x0d && bytes[end &+ 1] == 0x0a
+      if !isClean {
+        guard let feed = lineEnd(bytes, start, count) else { break }
+        if feed == start || bytes[feed - 1] != 0x0d { return .refused(.bareLineFeed) }
+        end = feed - 1
+      }
+      if end == start {
+        fieldsEnd = end &+ 2
         return .complete
       }
       if table.count == limits.fields { return .refused(.tooManyFields) }
-      if let fault = readField(bytes, start, end - 1, isRequest: isRequest) { return .refused(fault) }
-      start = end + 1
+      if let fault = readField(bytes, start, end, isClean, isRequest: isRequest) { return .refused(fault) }
+      start = end &+ 2
     }
     if let fault = fault(ofField: bytes, start, count) { return .refused(fault) }
     return .incomplete
   }
 
+  /// A space or a tab. Nearly all bytes are above both.
+  @inline(__always)
+  private func isBlank(_ byte: UInt8) -> Bool { byte <= 0x20 && (byte == 0x20 || byte == 0x09) }
+
   @inline(__always)
   private mutating func readField(
-    _ bytes: UnsafePointer<UInt8>, _ start: Int, _ end: Int, isRequest: Bool
+    _ bytes: UnsafePointer<UInt8>, _ start: Int, _ end: Int, _ isClean: Bool, isRequest: Bool
   ) -> HeadFault? {
     if bytes[start] == 0x20 || bytes[start] == 0x09 { return .folded }
     var hasUnderscore = false
-    var index = start + plainNamePrefix(bytes + start, end - start)
-    while index < end, classes.has(bytes[index], .token) {
+    var index = start &+ Int(edge_plain_name(bytes + start, end &- start))
+    while index < end, bytes[index] != 0x3a, classes.has(bytes[index], .token) {
       if bytes[index] == 0x5f { hasUnderscore = true }
       index &+= 1
     }
     if index == start || index == end || bytes[index] != 0x3a { return .badFieldName }
-    let nameCount = index - start
-    var valueStart = index + 1
+    let nameCount = index &- start
+    var valueStart = index &+ 1
     var valueEnd = end
-    while valueStart < valueEnd, bytes[valueStart] == 0x20 || bytes[valueStart] == 0x09 { valueStart &+= 1 }
-    while valueEnd > valueStart, bytes[valueEnd - 1] == 0x20 || bytes[valueEnd - 1] == 0x09 { valueEnd &-= 1 }
+    while valueStart < valueEnd, isBlank(bytes[valueStart]) { valueStart &+= 1 }
+    while valueEnd > valueStart, isBlank(bytes[valueEnd &- 1]) { valueEnd &-= 1 }
     let value = bytes + valueStart
-    let valueCount = valueEnd - valueStart
-    if holdsControlByte(value, valueCount) { return .badFieldValue }
+    let valueCount = valueEnd &- valueStart
+    if !isClean, holdsControlByte(value, valueCount) { return .badFieldValue }
     let found = known.find(bytes + start, nameCount)
     // Names with an underscore are read as names with a dash by many an application: a second spelling of a
     // protected field. They do not pass.

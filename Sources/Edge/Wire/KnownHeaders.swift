@@ -127,7 +127,7 @@ struct KnownHeaderIndex: BitwiseCopyable {
     var slot = KnownHeaderIndex.slot(name, count)
     while entries[slot].count != 0 {
       let entry = entries + slot
-      if Int(entry.pointee.count) == count, equalLowered(name, entry.pointee.name, count) {
+      if Int(entry.pointee.count) == count, equalTokens(name, entry.pointee.name, count) {
         return (entry.pointee.header, entry.pointee.treatment)
       }
       slot = (slot &+ 1) & (KnownHeaderIndex.size - 1)

@@ -378,7 +378,7 @@ extension Worker {
       closeWork(exchange)
       dropHead(exchange)
     }
-    slot.pointee.content.giveBack(&buffers, shared.bodies)
+    if slot.pointee.content.base != nil { slot.pointee.content.giveBack(&buffers, shared.bodies) }
     let hasPolicies = slot.pointee.policyContext >= 0 || isLogged(exchange)
     // Scripts take time of the turn; what they took belongs to the exchange.
     if hasPolicies { clock.update() }

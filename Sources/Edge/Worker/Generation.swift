@@ -277,6 +277,12 @@ struct GenerationRows: BitwiseCopyable {
   @inline(__always)
   func policyMachine(worker: Int) -> PolicyMachine { policyMachines[worker].takeUnretainedValue() }
 
+  /// Calls `body` with them, without the retain and the release that having them costs.
+  @inline(__always)
+  func withPolicyMachine<Result>(worker: Int, _ body: (PolicyMachine) -> Result) -> Result {
+    policyMachines[worker]._withUnsafeGuaranteedRef(body)
+  }
+
   /// Whether a peer may speak for others.
   @inline(__always)
   func trusts(_ address: SocketAddress) -> Bool {

@@ -37,6 +37,12 @@ extension Worker {
   @inline(__always)
   func machine(of exchange: Int32) -> PolicyMachine { rows(of: exchange).policyMachine(worker: index) }
 
+  /// Calls `body` with it. What is done for every request goes this way: nothing is retained and released.
+  @inline(__always)
+  func withMachine<Result>(of exchange: Int32, _ body: (PolicyMachine) -> Result) -> Result {
+    rows(of: exchange).withPolicyMachine(worker: index, body)
+  }
+
   // MARK: Before the request goes anywhere
 
   /// Asks the policies of a route, from where they are.
@@ -69,9 +75,16 @@ extension Worker {
       let isHandler = slot.pointee.policyStep == row.policyCount
       let asked: PolicyPhase = slot.pointee.origin == .message ? .onMessage : .onRequest
       slot.pointee.policyPhase = isHandler ? .handle : asked
-      let outcome = machine(of: exchange).start(
-        slot.pointee.policyPhase, policy: Int(policy(exchange)), context: &slot.pointee.policyContext,
-        coroutine: &slot.pointee.policyCoroutine)
+      let policy = Int(policy(exchange))
+      guard withMachine(of: exchange, { $0.has(slot.pointee.policyPhase, policy: policy) }) else {
+        slot.pointee.policyStep += 1
+        continue
+      }
+      let outcome = withMachine(of: exchange) {
+        $0.start(
+          slot.pointee.policyPhase, policy: policy, context: &slot.pointee.policyContext,
+          coroutine: &slot.pointee.policyCoroutine)
+      }
       guard goOn(exchange, outcome, request) else { return }
     }
     policiesPassed(exchange, request)
@@ -89,16 +102,18 @@ extension Worker {
   /// Puts the request in the machine's reach.
   func show(_ exchange: Int32, _ request: ArrivedRequest) {
     let slot = exchanges.slots + Int(exchange)
-    let host = machine(of: exchange).host
     if slot.pointee.origin == .message { showMessage(exchange) } else { showRequest(exchange, request) }
-    host.requestID = requestID(of: exchange)
-    host.wallNanoseconds = clock.wall
     showContent(exchange, request)
-    host.hold = heldCredits(exchange)
-    host.edits.removeAll()
-    if let block = slot.pointee.edits.block {
-      host.edits.restore(block + Int(slot.pointee.edits.start), slot.pointee.edits.count)
-      buffers.giveBack(&slot.pointee.edits)
+    let held = heldCredits(exchange)
+    withMachine(of: exchange) { machine in
+      machine.host.requestID = requestID(of: exchange)
+      machine.host.wallNanoseconds = clock.wall
+      machine.host.hold = held
+      machine.host.edits.removeAll()
+      if let block = slot.pointee.edits.block {
+        machine.host.edits.restore(block + Int(slot.pointee.edits.start), slot.pointee.edits.count)
+        buffers.giveBack(&slot.pointee.edits)
+      }
     }
   }
 
@@ -117,30 +132,34 @@ extension Worker {
       method: StaticBytes(start: request.received.bytes + Int(method.start), count: Int(method.count)),
       target: target, host: StaticBytes(start: request.host.text, count: request.host.textCount),
       client: slot.pointee.record.client, id: requestID(of: exchange), listener: slot.pointee.record.listener,
-      route: PolicyRoute(name: row.name, permission: row.permission, parameters: row.parameters))
+      route: PolicyRoute(
+        name: row.name, permission: row.permission, parameters: row.parameters, isLasting: true))
     view.isUpgrade = slot.pointee.upgrades
     switch token {
     case .none: break
     case .one(let token): view.queryToken = token
     case .several: view.hasTwoQueryTokens = true
     }
-    machine(of: exchange).host.view = view
+    withMachine(of: exchange) { $0.host.view = view }
   }
 
   /// What policies were shown is about to be given back.
   func hideRequest(_ exchange: Int32) {
-    let host = machine(of: exchange).host
-    host.view = nil
-    host.message = nil
-    host.answer = nil
-    host.chunk = nil
+    withMachine(of: exchange) { machine in
+      machine.host.view = nil
+      machine.host.message = nil
+      machine.host.answer = nil
+      machine.host.chunk = nil
+    }
   }
 
   /// Puts what is known of the content in the machine's reach.
   private func showContent(_ exchange: Int32, _ request: ArrivedRequest) {
-    let host = machine(of: exchange).host
-    host.body = bodyQuestion(exchange)
-    host.price = priceQuestion(exchange, request)
+    let (body, price) = (bodyQuestion(exchange), priceQuestion(exchange, request))
+    withMachine(of: exchange) { machine in
+      machine.host.body = body
+      machine.host.price = price
+    }
   }
 
   func requestID(of exchange: Int32) -> StaticBytes {
@@ -194,7 +213,7 @@ extension Worker {
   }
 
   private func policiesPassed(_ exchange: Int32, _ request: ArrivedRequest) {
-    let host = machine(of: exchange).host
+    let edits = withMachine(of: exchange) { $0.host.edits }
     hideRequest(exchange)
     notePrincipal(exchange)
     if exchanges.slots[Int(exchange)].upgrades {
@@ -202,15 +221,15 @@ extension Worker {
     } else if rows(of: exchange).routeRows[Int(exchanges.slots[Int(exchange)].route)].costs {
       startSelecting(exchange, request)
     } else {
-      lead(exchange, request, host.edits)
+      lead(exchange, request, edits)
     }
   }
 
   /// The log says who was calling.
   private func notePrincipal(_ exchange: Int32) {
     let slot = exchanges.slots + Int(exchange)
-    guard let user = machine(of: exchange).user(slot.pointee.policyContext), let start = user.baseAddress
-    else { return }
+    let user = withMachine(of: exchange) { $0.user(slot.pointee.policyContext) }
+    guard let user, let start = user.baseAddress else { return }
     let count = min(user.count, Limits.recordPrincipalBytes)
     memcpy(text(of: exchange) + RecordText.principalOffset, start, count)
     slot.pointee.record.principalCount = UInt16(count)
@@ -422,7 +441,9 @@ extension Worker {
       slot.pointee.policyStep = 0
       return askLoggers(exchange)
     }
-    if slot.pointee.policyContext >= 0 { machine(of: exchange).endContext(&slot.pointee.policyContext) }
+    if slot.pointee.policyContext >= 0 {
+      withMachine(of: exchange) { $0.endContext(&slot.pointee.policyContext) }
+    }
     return true
   }
 

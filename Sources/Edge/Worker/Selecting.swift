@@ -122,7 +122,7 @@ extension Worker {
       work.pointee.estimate = row.price ?? .zero
     }
     // Asking shows the request anew, and with it what policies have set for the service.
-    let edits = machine(of: exchange).host.edits
+    let edits = withMachine(of: exchange) { $0.host.edits }
     guard edits.isEmpty || buffers.append(&slot.pointee.edits, edits.base, edits.count) else {
       discardEarlyBody(exchange, request)
       refuse(exchange, .serviceUnavailable, .unavailable)
@@ -139,11 +139,17 @@ extension Worker {
     let slot = exchanges.slots + Int(exchange)
     let row = rows(of: exchange).routeRows[Int(slot.pointee.route)]
     while slot.pointee.policyStep < row.policyCount, !work(of: exchange).pointee.isRefusedByChoice {
-      let machine = machine(of: exchange)
-      describeCandidates(exchange, machine.host)
-      let outcome = machine.start(
-        .onSelect, policy: Int(policy(exchange)), context: &slot.pointee.policyContext,
-        coroutine: &slot.pointee.policyCoroutine)
+      let policy = Int(policy(exchange))
+      // Who has no part in it is not told, and changes nothing.
+      guard withMachine(of: exchange, { $0.has(.onSelect, policy: policy) }) else {
+        slot.pointee.policyStep += 1
+        continue
+      }
+      let outcome = withMachine(of: exchange) { machine in
+        describeCandidates(exchange, machine.host)
+        return machine.start(
+          .onSelect, policy: policy, context: &slot.pointee.policyContext, coroutine: &slot.pointee.policyCoroutine)
+      }
       if outcome == .passed { takeSelection(exchange) }
       guard goOn(exchange, outcome, request) else { return }
     }
@@ -181,16 +187,17 @@ extension Worker {
 
   /// Takes over the order that a policy has chosen.
   func takeSelection(_ exchange: Int32) {
-    let host = machine(of: exchange).host
     let work = work(of: exchange)
-    work.pointee.isRefusedByChoice = host.candidates.isEmpty
-    // Of a service there is one, and no more to choose.
-    if work.pointee.candidateCount == 0 { return }
-    let before = work.pointee.candidates
-    for index in 0..<host.candidates.count {
-      work.pointee.candidates[index] = before[Int(host.candidates[index].place)]
+    withMachine(of: exchange) { machine in
+      work.pointee.isRefusedByChoice = machine.host.candidates.isEmpty
+      // Of a service there is one, and no more to choose.
+      if work.pointee.candidateCount == 0 { return }
+      let before = work.pointee.candidates
+      for index in 0..<machine.host.candidates.count {
+        work.pointee.candidates[index] = before[Int(machine.host.candidates[index].place)]
+      }
+      work.pointee.candidateCount = Int32(machine.host.candidates.count)
     }
-    work.pointee.candidateCount = Int32(host.candidates.count)
   }
 
   /// All policies have chosen.
@@ -211,7 +218,7 @@ extension Worker {
       return
     }
     if row.dialect == nil {
-      lead(exchange, request, machine(of: exchange).host.edits)
+      lead(exchange, request, withMachine(of: exchange) { $0.host.edits })
     } else {
       askFirst(exchange, request)
     }

@@ -26,10 +26,14 @@ extension Worker {
 
   /// What a policy has held belongs to the exchange.
   func takeHold(_ exchange: Int32) {
-    let host = machine(of: exchange).host
-    if let result = host.holdResult { metrics.noteHold(result, worker: index) }
-    host.holdResult = nil
-    guard let held = host.hold else { return }
+    let held = withMachine(of: exchange) { machine -> HeldCredits? in
+      if let result = machine.host.holdResult {
+        metrics.noteHold(result, worker: index)
+        machine.host.holdResult = nil
+      }
+      return machine.host.hold
+    }
+    guard let held else { return }
     let work = beginWork(exchange)
     work.pointee.account = held.account
     work.pointee.held = held.amount

@@ -14,6 +14,23 @@ struct ByteWriterTests {
     for value in values { #expect(text { $0.append(decimal: value) } == String(value)) }
   }
 
+  @Test func smallDecimals() {
+    for value in 0...UInt64(10_100) where text({ $0.append(decimal: value) }) != String(value) {
+      Issue.record("\(value)")
+    }
+  }
+
+  /// However many bytes, they are copied as they are, and nothing beside them is touched.
+  @Test func copies() {
+    for count in 0...70 {
+      let source = ByteArea((0..<70).map { UInt8($0 + 1) })
+      let target = ByteArea([UInt8](repeating: 0xee, count: 72))
+      copyBytes(target.base + 1, source.base, count)
+      let expected = [0xee] + (0..<count).map { UInt8($0 + 1) } + [UInt8](repeating: 0xee, count: 71 - count)
+      #expect(Array(UnsafeBufferPointer(start: target.base, count: 72)) == expected, "\(count)")
+    }
+  }
+
   @Test func decimalsOfAWidth() {
     #expect(text { $0.append(decimal: 7, width: 3) } == "007")
     #expect(text { $0.append(decimal: 999, width: 3) } == "999")

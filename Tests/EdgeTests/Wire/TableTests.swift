@@ -1,3 +1,4 @@
+import CLinux
 import Testing
 
 @testable import Edge
@@ -135,16 +136,19 @@ struct ByteClassTests {
     }
   }
 
-  /// Eight bytes at a time and one by one agree, wherever the byte stands.
+  /// Sixteen bytes at a time and one by one agree, wherever the byte stands.
   @Test func controlBytes() {
     for byte in UInt8.min...UInt8.max {
-      let expected = byte < 0x20 && byte != 0x09 || byte == 0x7f
-      for place in 0..<20 {
+      let isControl = byte < 0x20 && byte != 0x09 || byte == 0x7f
+      for place in 0..<40 {
         for filler in [0x41, 0x09, 0x80, 0xff, 0x20, 0x7e] as [UInt8] {
-          var bytes = [UInt8](repeating: filler, count: 20)
+          var bytes = [UInt8](repeating: filler, count: 40)
           bytes[place] = byte
           let area = ByteArea(bytes)
-          if holdsControlByte(area.base, 20) != expected { Issue.record("byte \(byte) at \(place) among \(filler)") }
+          let found = Int(edge_control_byte(area.base, 40))
+          if found != (isControl ? place : 40) || holdsControlByte(area.base, 40) != isControl {
+            Issue.record("byte \(byte) at \(place) among \(filler)")
+          }
         }
       }
     }
@@ -152,19 +156,40 @@ struct ByteClassTests {
     #expect(!holdsControlByte(area.base, 0))
   }
 
-  /// Letters and dashes eight at a time: never more than a loop would find, and all of them but at the very end.
+  /// Letters, digits and dashes sixteen at a time, as many as a loop would find.
   @Test func plainNames() {
-    func isPlain(_ byte: UInt8) -> Bool { byte == 0x2d || (0x61...0x7a).contains(byte | 0x20) && byte < 0x80 }
+    func isPlain(_ byte: UInt8) -> Bool {
+      byte == 0x2d || (0x30...0x39).contains(byte) || (0x61...0x7a).contains(byte | 0x20) && byte < 0x80
+    }
     for byte in UInt8.min...UInt8.max {
-      for place in 0..<24 {
-        var bytes = raw("Content-Security-Policy-")
+      for place in 0..<40 {
+        var bytes = raw("Content-Security-Policy-Report-Only-2026")
         bytes[place] = byte
-        let area = ByteArea(bytes)
-        let expected = bytes.prefix(while: isPlain).count
-        if plainNamePrefix(area.base, 24) != expected { Issue.record("byte \(byte) at \(place)") }
-        let short = ByteArea(Array(bytes.prefix(21)))
-        let found = plainNamePrefix(short.base, 21)
-        if found > expected || found < min(expected, 16) { Issue.record("byte \(byte) at \(place) of 21") }
+        for count in [40, 33, 21, 3] {
+          let expected = bytes.prefix(count).prefix(while: isPlain).count
+          let area = ByteArea(Array(bytes.prefix(count)))
+          if Int(edge_plain_name(area.base, count)) != expected { Issue.record("byte \(byte) at \(place) of \(count)") }
+        }
+      }
+    }
+  }
+
+  /// A name of the table is found in every case of its letters, and nothing else of its length that is a token.
+  @Test func namesOfTheTable() {
+    let index = KnownHeaderIndex(arena: Arena())
+    let tokens = Array("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ".utf8)
+    for row in HeaderRow.table where row.header != .other {
+      let name = Array("\(row.name)".utf8)
+      #expect(name.allSatisfy { $0 == 0x2d || (0x30...0x39).contains($0) || (0x61...0x7a).contains($0) })
+      for place in 0..<name.count {
+        for token in tokens {
+          var bytes = name
+          bytes[place] = token
+          let isSame = foldCase(token) == name[place]
+          let area = ByteArea(bytes)
+          if equalTokens(area.base, row.name.utf8Start, name.count) != isSame { Issue.record("\(token) in \(name)") }
+          if isSame, index.find(area.base, name.count).header != row.header { Issue.record("\(name) is not found") }
+        }
       }
     }
   }

@@ -197,12 +197,14 @@ enum CreditAPI {
     _ body: (HostCall, PolicyHost, UnsafeBufferPointer<UInt8>) -> Int32
   ) -> Int32 {
     let call = HostCall(state, result)
-    guard let host = PolicyHost.of(context) else { return call.nothing() }
-    guard host.phase != .start else { return call.raise("edge.credit may wait for the ledger, and init cannot wait") }
-    guard let account = call.string(1), let start = account.baseAddress, (1...nameBytesMax).contains(account.count),
-      isUTF8(start, account.count)
-    else { return call.raise("\(name) takes an account: a name of 1 to 256 bytes of UTF-8, such as ctx.user") }
-    return body(call, host, account)
+    let answer = PolicyHost.with(context) { host in
+      guard host.phase != .start else { return call.raise("edge.credit may wait for the ledger, and init cannot wait") }
+      guard let account = call.string(1), let start = account.baseAddress, (1...nameBytesMax).contains(account.count),
+        isUTF8(start, account.count)
+      else { return call.raise("\(name) takes an account: a name of 1 to 256 bytes of UTF-8, such as ctx.user") }
+      return body(call, host, account)
+    }
+    return answer ?? call.nothing()
   }
 }
 

@@ -80,7 +80,7 @@ extension PolicyHost {
     var hasType = false
     var reserved: String?
     entries.map("headers")?.forEach { name, place in
-      if FieldRules.isReserved(name) { reserved = String(decoding: name, as: UTF8.self) }
+      if fieldRules.isReserved(name) { reserved = String(decoding: name, as: UTF8.self) }
       if let start = name.baseAddress, equalLowered(start, name.count, "content-type") { hasType = true }
       // What is no UTF-8 could not be kept as it is.
       let text = entries.string(at: place).flatMap {

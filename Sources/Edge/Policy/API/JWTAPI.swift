@@ -9,7 +9,7 @@ enum JWTAPI {
   static let rows = [
     HostRow(
       "edge.jwt.verify", "edge.jwt.verify(credential)",
-      "Verifies a token: `{user=, roles={…}, expires=}`, or nil and what is wrong with it.", verify),
+      "Verifies a token: `{user=, roles={…}, expires=}`, read-only, or nil and what is wrong with it.", verify),
     HostRow(
       "edge.jwt.claims", "edge.jwt.claims(credential)",
       "Verifies a token: all its claims, or nil and what is wrong with it.", claims),
@@ -17,11 +17,13 @@ enum JWTAPI {
 
   private static let verify: HostFunction = { state, context, result in
     let call = HostCall(state, result)
-    guard let host = PolicyHost.of(context) else { return call.nothing() }
-    switch host.verified(call) {
-    case .refused(let problem): return call.values(.nothing, .string(problem.utf8Start, problem.utf8CodeUnitCount))
-    case .valid(let token): return host.principal(token.pointee, call)
+    let answer = PolicyHost.with(context) { host in
+      switch host.verified(call) {
+      case .refused(let problem): call.values(.nothing, .string(problem.utf8Start, problem.utf8CodeUnitCount))
+      case .valid(let token): host.principal(token, call)
+      }
     }
+    return answer ?? call.nothing()
   }
 
   private static let claims: HostFunction = { state, context, result in
@@ -47,13 +49,12 @@ extension PolicyHost {
     let token: UnsafeBufferPointer<UInt8>
     if let text = call.string(1) {
       token = text
-    } else if call.handle(1, class: HostClass.credential) != nil {
-      guard let view else { return .refused("no credential") }
-      switch RequestCredential(view) {
-      case .none: return .refused("no credential")
-      case .foreign: return .refused("unsupported scheme")
-      case .conflict: return .refused("two credentials")
-      case .one(let bytes): token = bytes
+    } else if call.object(1) == HostObject.credential {
+      switch credential {
+      case nil, .some(.none): return .refused("no credential")
+      case .some(.foreign): return .refused("unsupported scheme")
+      case .some(.conflict): return .refused("two credentials")
+      case .some(.one(let bytes)): token = bytes
       }
     } else {
       return .refused("no credential")
@@ -65,24 +66,28 @@ extension PolicyHost {
     }
   }
 
-  /// `{user=, roles={…}, expires=}`.
-  fileprivate func principal(_ token: VerifiedToken, _ call: HostCall) -> Int32 {
+  /// `{user=, roles={…}, expires=}`, read-only. What a remembered token says is made once for the machine.
+  fileprivate func principal(_ token: UnsafePointer<VerifiedToken>, _ call: HostCall) -> Int32 {
     guard let area = flat.baseAddress else { return call.nothing() }
-    let expires = token.expires != .max
-    area[0] = .map(expires ? 3 : 2)
-    area[1] = .string("user")
-    area[2] = .string(token.user.start, token.user.count)
-    area[3] = .string("roles")
+    let (place, serial) = (Int(token.pointee.place), token.pointee.serial)
+    if serial != 0, call.keeps(place, serial: serial) { return call.value(.kept(place)) }
+    // Without a place it goes with the request; it is read-only all the same.
+    area[0] = .keep(serial == 0 ? LuaValue.keptMax : place, serial: serial)
+    let hasEnd = token.pointee.expires != .max
+    area[1] = .map(hasEnd ? 3 : 2)
+    area[2] = .constant("user")
+    area[3] = .string(token.pointee.user.start, token.pointee.user.count)
+    area[4] = .constant("roles")
     // Who has no role is a user.
-    area[4] = .list(max(1, token.roleCount))
-    area[5] = .string("user")
-    for index in 0..<token.roleCount {
-      area[5 + index] = .string(token.roles[index].start, token.roles[index].count)
+    area[5] = .list(max(1, token.pointee.roleCount))
+    area[6] = .constant("user")
+    for index in 0..<token.pointee.roleCount {
+      area[6 + index] = .string(token.pointee.roles[index].start, token.pointee.roles[index].count)
     }
-    let count = 5 + max(1, token.roleCount)
-    if expires {
-      area[count] = .string("expires")
-      area[count + 1] = .integer(Int(token.expires))
+    let count = 6 + max(1, token.pointee.roleCount)
+    if hasEnd {
+      area[count] = .constant("expires")
+      area[count + 1] = .integer(Int(token.pointee.expires))
     }
     return call.values(at: UnsafePointer(area), count: 1)
   }

@@ -16,8 +16,9 @@ enum LimitAPI {
 
   static let methods = [
     HostRow(
-      "take", "limit:take(key)",
-      "Counts one for the key: true and how many are left, or false and how many seconds to wait.", take)
+      "take", "limit:take(key, …)",
+      "Counts one for the key: true and how many are left, or false and how many seconds to wait. Several strings are "
+        + "one key together, which costs less than to join them.", take)
   ]
 
   private static let define: HostFunction = { state, context, result in
@@ -43,11 +44,15 @@ enum LimitAPI {
 
   private static let take: HostFunction = { state, context, result in
     let call = HostCall(state, result)
-    guard let host = PolicyHost.of(context), let payload = call.handle(1, class: HostClass.limit) else {
+    return PolicyHost.with(context) { take(call, $0) } ?? call.nothing()
+  }
+
+  private static func take(_ call: HostCall, _ host: PolicyHost) -> Int32 {
+    guard let payload = call.handle(1, class: HostClass.limit) else {
       return call.raise("take is a method: write limit:take(key)")
     }
-    guard let key = call.string(2), let start = key.baseAddress else {
-      return call.raise("a limit counts for a key, which must be a string")
+    guard let key = host.key(call), let start = key.baseAddress else {
+      return call.raise("a limit counts for a key, which must be a string, or several")
     }
     // Read here and not once a turn: requests of one turn are admitted at different times, and so are those of others.
     switch host.tools.limits.take(
@@ -65,6 +70,27 @@ enum LimitAPI {
 }
 
 extension PolicyHost {
+  /// What a limit counts for: the arguments behind the handle; nil when they are no strings. One stands for itself, and
+  /// of several each has its length in front, so that no two lists make the same key.
+  fileprivate func key(_ call: HostCall) -> UnsafeBufferPointer<UInt8>? {
+    let count = call.count
+    guard let first = call.string(2) else { return nil }
+    if count == 2 { return first }
+    var areStrings = true
+    let key = text.write { writer in
+      for index in 2...max(2, count) {
+        guard let part = call.string(index) else {
+          areStrings = false
+          return
+        }
+        writer.append(decimal: UInt64(part.count))
+        writer.append(byte: 0x3a)
+        if let start = part.baseAddress { writer.append(start, part.count) }
+      }
+    }
+    return areStrings ? key : nil
+  }
+
   fileprivate func limitRule(_ call: HostCall) throws(LimitError) -> LimitRule {
     let entries: FlatMap
     do { entries = try FlatMap(call, 2, flat, of: "edge.limit.define") } catch { throw LimitError(error.message) }

@@ -17,7 +17,10 @@ enum PermissionAPI {
 
   private static let allows: HostFunction = { state, context, result in
     let call = HostCall(state, result)
-    guard let host = PolicyHost.of(context), let area = host.flat.baseAddress else { return call.nothing() }
+    return PolicyHost.with(context) { allows(call, $0) } ?? call.nothing()
+  }
+
+  private static func allows(_ call: HostCall, _ host: PolicyHost) -> Int32 {
     guard let permission = call.string(2), let wanted = permission.baseAddress,
       permission.count <= Limits.permissionBytes
     else { return call.raise("edge.permission.allows takes a permission: a name such as \"mcp:read\"") }
@@ -28,14 +31,11 @@ enum PermissionAPI {
     if let role = call.string(1) { return call.value(.boolean(has(role))) }
     // No roles are no mistake: they allow nothing.
     if call.kind(1) == .nothing { return call.value(.boolean(false)) }
-    guard call.kind(1) == .map else { return call.raise(rolesFault) }
     // As many values as there is room for: each may cost a look-up.
-    let room = UnsafeMutableBufferPointer(rebasing: host.flat[...Limits.askedRolesMax])
-    guard let count = try? call.flat(1, into: room), count > 0, area[0].luaKind != .map || area[0].count == 0
-    else { return call.raise(rolesFault) }
-    for index in 1..<max(1, count) {
-      guard let role = area[index].bytes else { return call.raise(rolesFault) }
-      if has(role) { return call.value(.boolean(true)) }
+    let roles = UnsafeMutableBufferPointer(rebasing: host.flat[..<Limits.askedRolesMax])
+    guard let count = call.texts(1, into: roles) else { return call.raise(rolesFault) }
+    for index in 0..<count {
+      if let role = roles[index].bytes, has(role) { return call.value(.boolean(true)) }
     }
     return call.value(.boolean(false))
   }

@@ -16,7 +16,10 @@ enum PriceAPI {
 
   private static let estimate: HostFunction = { state, context, result in
     let call = HostCall(state, result)
-    guard let host = PolicyHost.of(context) else { return call.nothing() }
+    return PolicyHost.with(context) { estimate(call, $0) } ?? call.nothing()
+  }
+
+  private static func estimate(_ call: HostCall, _ host: PolicyHost) -> Int32 {
     guard host.mayAsk else {
       return call.raise("edge.price.estimate has a meaning in on_request, on_message and handle only")
     }

@@ -31,11 +31,12 @@ enum RequestAPI {
       read($0, $1, $2) { call, host, view in call.text(view.id) }
     },
     HostRow("route", "req.route", "The name of the route.") {
-      read($0, $1, $2) { call, host, view in call.text(view.route.name) }
+      read($0, $1, $2) { call, host, view in call.value(view.route.value(view.route.name)) }
     },
     HostRow("permission", "req.permission", "The permission that the route asks for; nil when it asks for none.") {
       read($0, $1, $2) { call, host, view in
-        view.route.permission.count == 0 ? call.nothing() : call.text(view.route.permission)
+        view.route.permission.count == 0
+          ? call.nothing() : call.value(view.route.value(view.route.permission))
       }
     },
     HostRow("listener", "req.listener", "The name of the listener.") {
@@ -46,8 +47,9 @@ enum RequestAPI {
     },
     HostRow("credential", "req.credential", "The bearer token or API key, for edge.jwt; nil when there is none.") {
       read($0, $1, $2) { call, host, view in
-        if case .none = RequestCredential(view) { return call.nothing() }
-        return call.value(.handle(class: HostClass.credential, payload: 0))
+        guard let credential = host.credential else { return call.nothing() }
+        if case .none = credential { return call.nothing() }
+        return call.value(.object(HostObject.credential))
       }
     },
     HostRow(
@@ -137,10 +139,13 @@ enum RequestAPI {
     _ body: (HostCall, PolicyHost, RequestView) -> Int32
   ) -> Int32 {
     let call = HostCall(state, result)
-    guard let host = PolicyHost.of(context), let view = host.view else {
-      return call.raise("the request can be read in on_request and handle only")
+    let answer = PolicyHost.with(context) { host in
+      guard let view = host.view else {
+        return call.raise("the request can be read in on_request and handle only")
+      }
+      return body(call, host, view)
     }
-    return body(call, host, view)
+    return answer ?? call.nothing()
   }
 }
 
@@ -166,17 +171,17 @@ extension HostCall {
 extension PolicyHost {
   /// `headers[name] = value`, for the service or the client.
   func setField(_ call: HostCall) -> Int32 {
-    guard let name = call.string(2), FieldRules.isName(name) else {
+    guard let name = call.string(2), fieldRules.isName(name) else {
       return call.raise("the name of a header must be a token such as \"x-user-id\"")
     }
-    if FieldRules.isReserved(name) {
+    if fieldRules.isReserved(name) {
       return call.raise("'\(String(decoding: name, as: UTF8.self))' is written by Edge itself")
     }
     let value = call.string(3)
     guard value != nil || call.kind(3) == .nothing else {
       return call.raise("the value of a header must be a string, or nil to remove it")
     }
-    if let value, !FieldRules.isValue(value) {
+    if let value, !fieldRules.isValue(value) {
       return call.raise("the value of a header must have no line ends and at most 4 KiB")
     }
     return edits.set(name, value) ? call.nothing() : call.raise("the headers that policies set pass 8 KiB")

@@ -143,13 +143,13 @@ extension PolicyHost {
     let written = fields.write { writer in
       var hasType = false
       headers?.forEach { name, place in
-        guard let value = entries.string(at: place), FieldRules.isName(name), FieldRules.isValue(value),
+        guard let value = entries.string(at: place), fieldRules.isName(name), fieldRules.isValue(value),
           let nameStart = name.baseAddress
         else {
           fault = "a header of edge.reply is no field: names are tokens, values strings without line ends"
           return
         }
-        if FieldRules.isReserved(name) {
+        if fieldRules.isReserved(name) {
           fault = "'\(String(decoding: name, as: UTF8.self))' is written by Edge itself"
           return
         }

@@ -93,7 +93,7 @@ private struct FlatWriter {
   }
 
   mutating func put(_ name: StaticString, _ value: LuaValue) {
-    put(.string(name))
+    put(.constant(name))
     put(value)
   }
 

@@ -3,38 +3,37 @@
 
 import Glibc
 
-/// The rules for fields of scripts.
-enum FieldRules {
+/// The rules for fields of scripts, with the tables that they look into.
+struct FieldRules: BitwiseCopyable {
+  private let classes: ByteClasses
+  private let known: KnownHeaderIndex
+
+  init(arena: Arena) {
+    classes = ByteClasses(arena: arena)
+    known = KnownHeaderIndex(arena: arena)
+  }
+
   /// A token.
-  static func isName(_ name: UnsafeBufferPointer<UInt8>) -> Bool {
-    guard !name.isEmpty, name.count <= 64 else { return false }
-    for byte in name {
-      switch byte {
-      case 0x30...0x39, 0x41...0x5A, 0x61...0x7A, 0x2D, 0x2E, 0x5F, 0x7E, 0x21, 0x23...0x27, 0x2A, 0x2B, 0x5E, 0x60,
-        0x7C:
-        continue
-      default: return false
-      }
-    }
+  func isName(_ name: UnsafeBufferPointer<UInt8>) -> Bool {
+    guard let start = name.baseAddress, !name.isEmpty, name.count <= 64 else { return false }
+    for index in 0..<name.count where !classes.has(start[index], .token) { return false }
     return true
   }
 
   /// Anything but control characters, without blanks at its ends.
-  static func isValue(_ value: UnsafeBufferPointer<UInt8>) -> Bool {
+  func isValue(_ value: UnsafeBufferPointer<UInt8>) -> Bool {
+    guard let start = value.baseAddress, !value.isEmpty else { return true }
     if value.count > 4 << 10 { return false }
-    if let first = value.first, first == 0x20 || first == 0x09 { return false }
-    if let last = value.last, last == 0x20 || last == 0x09 { return false }
-    for byte in value where byte < 0x20 && byte != 0x09 || byte == 0x7f { return false }
-    return true
+    let (first, last) = (start[0], start[value.count - 1])
+    if first == 0x20 || first == 0x09 || last == 0x20 || last == 0x09 { return false }
+    return !holdsControlByte(start, value.count)
   }
 
   /// Whether Edge alone decides what the field says: where messages end, whom they are for, who sent them.
-  static func isReserved(_ name: UnsafeBufferPointer<UInt8>) -> Bool {
-    guard let start = name.baseAddress else { return false }
-    for row in HeaderRow.table where equalLowered(start, name.count, row.name) {
-      return row.header == .via || row.header == .date || row.header == .maxForwards
-        || !row.treatment.isDisjoint(with: [.hopByHop, .rewritten, .claim, .dropped])
-    }
-    return false
+  func isReserved(_ name: UnsafeBufferPointer<UInt8>) -> Bool {
+    guard let start = name.baseAddress, !name.isEmpty else { return false }
+    let (header, treatment) = known.find(start, name.count)
+    return header == .via || header == .date || header == .maxForwards
+      || !treatment.isDisjoint(with: [.hopByHop, .rewritten, .claim, .dropped])
   }
 }

@@ -37,6 +37,8 @@ struct HostObject: Sendable {
   static let answer: Int = 5
   static let answerHeaders: Int = 6
   static let chunk: Int = 7
+  /// That of the request whose policies run; it says nothing by itself.
+  static let credential: Int = 8
 }
 
 /// A kind of handle with its methods.
@@ -47,8 +49,7 @@ struct HostClass: Sendable {
   var text: HostFunction?
 
   /// Places of the classes, in the order of `HostTable.classes`.
-  static let credential: Int = 0
-  static let limit: Int = 1
-  static let decimal: Int = 2
-  static let counter: Int = 3
+  static let limit: Int = 0
+  static let decimal: Int = 1
+  static let counter: Int = 2
 }

@@ -49,6 +49,7 @@ struct PolicyTools {
 final class PolicyHost {
   let tools: PolicyTools
   let verifier: TokenVerifier
+  let fieldRules: FieldRules
 
   // MARK: The run
 
@@ -56,7 +57,9 @@ final class PolicyHost {
   var policy = StaticBytes.empty
   var phase = PolicyPhase.start
   /// While a policy decides about a request.
-  var view: RequestView?
+  var view: RequestView? { didSet { knownCredential = nil } }
+  /// Of `view`, once somebody has asked.
+  private var knownCredential: RequestCredential?
   /// While a policy decides about a message.
   var message: MessageView?
   /// While a policy judges an answer.
@@ -109,6 +112,7 @@ final class PolicyHost {
   let fetchBody: TextArea
   private let flatMemory: UnsafeMutableRawPointer
   private let editMemory: BytePointer
+  private let arena = Arena()
 
   /// Values that one table given to a function may have, members of members included.
   static let flatValuesMax = 1 << 16
@@ -120,6 +124,7 @@ final class PolicyHost {
     else { return nil }
     self.tools = tools
     self.verifier = verifier
+    fieldRules = FieldRules(arena: arena)
     flatMemory = memory
     flat = UnsafeMutableBufferPointer(
       start: memory.bindMemory(to: LuaValue.self, capacity: PolicyHost.flatValuesMax), count: PolicyHost.flatValuesMax)
@@ -145,8 +150,23 @@ final class PolicyHost {
     context.map { Unmanaged<PolicyHost>.fromOpaque($0).takeUnretainedValue() }
   }
 
+  /// Calls `body` with that host, without the retain and the release that `of` costs.
+  @inline(__always)
+  static func with(_ context: UnsafeMutableRawPointer?, _ body: (PolicyHost) -> Int32) -> Int32? {
+    context.map { Unmanaged<PolicyHost>.fromOpaque($0)._withUnsafeGuaranteedRef(body) }
+  }
+
   /// Read for each question: what one turn handles arrives at different times.
   var monotonicNanoseconds: UInt64 { stoppedNanoseconds ?? Clock.monotonicNow() }
+
+  /// The credential of the request; nil when there is no request.
+  var credential: RequestCredential? {
+    if let knownCredential { return knownCredential }
+    guard let view else { return nil }
+    let credential = RequestCredential(view)
+    knownCredential = credential
+    return credential
+  }
 
   /// Says in the log, at most once in ten seconds, that a limit has no room for another key.
   func noteFullLimit() {

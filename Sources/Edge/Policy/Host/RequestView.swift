@@ -2,6 +2,7 @@
 // of it outlives the run of the policy.
 
 import Glibc
+import LuaBridge
 
 /// The request that a policy runs for.
 struct RequestView: BitwiseCopyable {
@@ -43,6 +44,14 @@ struct PolicyRoute: BitwiseCopyable {
   /// Empty: the route asks for none.
   let permission: StaticBytes
   let parameters: RouteParameters
+  /// Name and permission stand in the rows of a generation, as long as its machines live.
+  var isLasting = false
+
+  /// A text of the route for scripts.
+  @inline(__always)
+  func value(_ text: StaticBytes) -> LuaValue {
+    isLasting ? .constant(text.start, text.count) : .string(text.start, text.count)
+  }
 }
 
 /// What is known when an exchange has ended.
