@@ -36,6 +36,21 @@ static inline void edge_SSL_CTX_refuse_renegotiation(SSL_CTX *context) {
   SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
 }
 
+// What a server is besides: nothing is resumed, so nothing is kept for that and no tickets are given.
+static inline void edge_SSL_CTX_refuse_resumption(SSL_CTX *context) {
+  SSL_CTX_set_options(context, SSL_OP_NO_TICKET);
+  SSL_CTX_set_num_tickets(context, 0);
+}
+
+static inline int edge_SSL_CTX_set1_groups_list(SSL_CTX *context, const char *names) {
+  return (int)SSL_CTX_set1_groups_list(context, names);
+}
+
+// Counts one more reference to the certificate.
+static inline int edge_SSL_CTX_add1_chain_cert(SSL_CTX *context, X509 *certificate) {
+  return (int)SSL_CTX_add1_chain_cert(context, certificate);
+}
+
 // Puts a system error on the queue of the calling thread, so that all reasons are found in one place.
 static inline void edge_ERR_raise_system(int error) { ERR_raise(ERR_LIB_SYS, error); }
 

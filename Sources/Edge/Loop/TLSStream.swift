@@ -1,6 +1,6 @@
-// One TLS connection over a non-blocking socket. OpenSSL reads and writes the descriptor itself; a worker calls it
-// when the socket is ready and closes the descriptor itself. Nothing here waits or allocates memory of its own, but
-// for the text of a reason. SIGPIPE must be ignored: OpenSSL writes without MSG_NOSIGNAL.
+// One TLS connection over a non-blocking socket, of either side. OpenSSL reads and writes the descriptor itself; a
+// worker calls it when the socket is ready and closes the descriptor itself. Nothing here waits or allocates memory of
+// its own, but for the text of a reason. SIGPIPE must be ignored: OpenSSL writes without MSG_NOSIGNAL.
 
 import COpenSSL
 import Glibc
@@ -26,6 +26,9 @@ struct TLSStream: BitwiseCopyable {
 
   /// Largest number of bytes that one call of OpenSSL is asked for.
   private static let callBytesMax = 1 << 30
+
+  /// OpenSSL's read buffer holds a record of this much content at least.
+  private static let bufferBytes = 16 << 10
 
   init(_ stream: OpaquePointer) { self.stream = stream }
 
@@ -58,7 +61,7 @@ struct TLSStream: BitwiseCopyable {
 
   /// Reads until `room` is full or nothing more has come, so that fewer bytes than `room` mean what they mean for a
   /// plain socket: the kernel has no more, and an edge-triggered event will tell of the next. The exception, an end
-  /// or a fault right behind the bytes, shows in `hasPending`.
+  /// or a fault that has come together with the bytes, shows in `hasPending`.
   ///
   /// `.ended` is the peer's close_notify. A TCP connection that ends without one is `.failed(ECONNRESET)`, for then
   /// nobody knows whether all bytes came: OpenSSL 3.0 reports it as SSL_ERROR_SSL with the reason
@@ -69,9 +72,11 @@ struct TLSStream: BitwiseCopyable {
     var filled = 0
     while filled < room {
       prepare()
+      let (isAtRecord, before) = (isAtRecord, receivedBytes)
       let result = SSL_read(stream, target + filled, Int32(min(room - filled, TLSStream.callBytesMax)))
       if result > 0 {
         filled += Int(result)
+        if isAtRecord, isDrained(receivedBytes &- before) { break }
         continue
       }
       let error = SSL_get_error(stream, result)
@@ -82,6 +87,19 @@ struct TLSStream: BitwiseCopyable {
       return error == SSL_ERROR_ZERO_RETURN ? .ended : .failed(failure(error))
     }
     return .bytes(filled)
+  }
+
+  /// OpenSSL holds nothing, not even the head of a record: the next read of the socket asks for all that its buffer
+  /// has room for.
+  @inline(__always)
+  private var isAtRecord: Bool { !hasBuffered && SSL_rstate_string(stream)[1] == 0x48 }
+
+  /// Whether the socket has no more, without asking it, when a call that was at a record took so many bytes from it:
+  /// the first read was shorter than it asked for, and whatever came since has an event. Within a record OpenSSL asks
+  /// for the rest of that only, which says nothing.
+  @inline(__always)
+  private func isDrained(_ received: UInt64) -> Bool {
+    (1..<UInt64(TLSStream.bufferBytes)).contains(received) && !hasBuffered
   }
 
   /// Writes until all is taken or the socket is full; fewer bytes than `count` mean that it is. Then the next write
@@ -131,6 +149,9 @@ struct TLSStream: BitwiseCopyable {
     SSL_free(stream)
   }
 
+  /// From now on the peer is told nothing, for this is no end but a cut: `close` sends no close_notify.
+  func breakOff() { markBroken() }
+
   /// Why the last call failed, for the log; to be asked before the next call of any stream on this thread.
   func failureReason() -> String {
     if SSL_is_init_finished(stream) == 1, !isProtocolRight {
@@ -140,7 +161,8 @@ struct TLSStream: BitwiseCopyable {
     if verified != Int(X509_V_OK), let text = X509_verify_cert_error_string(verified) {
       return "certificate verify failed: \(String(cString: text))"
     }
-    return TLSReason.text(ERR_peek_error()) ?? "connection closed during the handshake"
+    return TLSReason.text(ERR_peek_error(), isServer: SSL_is_server(stream) == 1)
+      ?? "connection closed during the handshake"
   }
 
   // MARK: Inside
@@ -168,8 +190,9 @@ struct TLSStream: BitwiseCopyable {
 
 /// OpenSSL's errors in words that an operator can use.
 enum TLSReason {
-  /// The reason of an error of the queue, without the names of functions and files; nil for no error.
-  static func text(_ error: UInt) -> String? {
+  /// The reason of an error of the queue, without the names of functions and files; nil for no error. `isServer`: it
+  /// is the other side of a listener's connection that has done wrong.
+  static func text(_ error: UInt, isServer: Bool = false) -> String? {
     if error == 0 { return nil }
     let reason = ERR_GET_REASON(error)
     if edge_ERR_is_system(error) != 0 { return Syscall.describe(reason) }
@@ -177,7 +200,8 @@ enum TLSReason {
       switch reason {
       case SSL_R_UNEXPECTED_EOF_WHILE_READING: return "connection closed during the handshake"
       // The first bytes are no TLS record.
-      case SSL_R_WRONG_VERSION_NUMBER, SSL_R_HTTP_REQUEST: return "the server does not speak TLS"
+      case SSL_R_WRONG_VERSION_NUMBER, SSL_R_HTTP_REQUEST:
+        return isServer ? "the client does not speak TLS" : "the server does not speak TLS"
       default: break
       }
     }

@@ -17,11 +17,13 @@ final class TestCertificate {
     /// Seconds from now.
     var notBefore = -3_600
     var notAfter = 3_600
+    /// Of an RSA key; 0: the key is on the curve P-256.
+    var rsaBits: Int32 = 0
   }
 
   /// Signed by `issuer`, or by itself.
   init(_ traits: Traits, issuer: TestCertificate? = nil) throws {
-    key = try TestCertificate.makeKey()
+    key = try TestCertificate.makeKey(traits.rsaBits)
     certificate = try #require(X509_new())
     X509_set_version(certificate, 2)
     ASN1_INTEGER_set(X509_get_serialNumber(certificate), Int.random(in: 1...Int(Int32.max)))
@@ -65,11 +67,31 @@ final class TestCertificate {
     return Array(bytes.prefix(Int(max(0, count))))
   }
 
-  private static func makeKey() throws -> OpaquePointer {
-    let context = try #require(EVP_PKEY_CTX_new_id(EVP_PKEY_EC, nil))
+  /// The key as text, under a passphrase if there is one.
+  func keyPEM(passphrase: String? = nil) -> [UInt8] {
+    guard let sink = BIO_new(BIO_s_mem()) else { return [] }
+    defer { BIO_free(sink) }
+    if let passphrase {
+      PEM_write_bio_PrivateKey(
+        sink, key, EVP_aes_128_cbc(), Array(passphrase.utf8), Int32(passphrase.utf8.count), nil, nil)
+    } else {
+      PEM_write_bio_PrivateKey(sink, key, nil, nil, 0, nil, nil)
+    }
+    var bytes = [UInt8](repeating: 0, count: 16_384)
+    let count = BIO_read(sink, &bytes, Int32(bytes.count))
+    return Array(bytes.prefix(Int(max(0, count))))
+  }
+
+  private static func makeKey(_ rsaBits: Int32) throws -> OpaquePointer {
+    let context = try #require(EVP_PKEY_CTX_new_id(rsaBits > 0 ? EVP_PKEY_RSA : EVP_PKEY_EC, nil))
     defer { EVP_PKEY_CTX_free(context) }
     var key: OpaquePointer?
     try #require(EVP_PKEY_keygen_init(context) == 1)
+    if rsaBits > 0 {
+      try #require(EVP_PKEY_CTX_set_rsa_keygen_bits(context, rsaBits) == 1)
+      try #require(EVP_PKEY_keygen(context, &key) == 1)
+      return try #require(key)
+    }
     try #require(EVP_PKEY_CTX_set_ec_paramgen_curve_nid(context, NID_X9_62_prime256v1) == 1)
     try #require(EVP_PKEY_keygen(context, &key) == 1)
     return try #require(key)
