@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from stage.check import DEADLINE, Deadline, Failed, Late, among, eventually, holds, same, shown
 from stage.client import (Client, Stream, Unanswering, assert_refused, chunked, free_port, head, own_port,
                           random_bytes, refused_port)
-from stage.config import merged, serving, yaml
+from stage.config import listening_place, merged, serving, yaml
 from stage.edge import MEMORY_FACTOR, Edge, Folder, binary, command, difference, environment
 from stage.kernel import listening, sockets
 from stage.origin import Gate, Line, Origin, answer, held, raw
 from stage.policies import AUTH, PERMISSIONS, RATE_LIMIT, WHOAMI, file_of, furnished, lua
-from stage.tls import TLS, certificate, pem
+from stage.tls import TLS, ClientTLS, certificate, pem
 from stage.token import SECRET, bearer, part, signed, token
 from stage.wire import Cut, Malformed, Message, Request, Response
 

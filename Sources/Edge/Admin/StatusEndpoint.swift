@@ -64,7 +64,9 @@ extension ByteWriter {
       append(json: listener.address)
       append(",\"serves\":\"")
       append(string: listener.serves.rawValue)
-      append("\"}")
+      append("\",\"tls\":")
+      append(json: listener.isSecure)
+      append("}")
     }
     append("]")
   }

@@ -53,6 +53,10 @@ enum Limits {
   /// reset.
   static let lingerMilliseconds = 2_000
   static let lingerBytes = 256 << 10
+  /// How long a client that has agreed on TLS while its connection is about to end may take to ask something.
+  static let firstRequestMilliseconds = 1_000
+  /// How long failed handshakes of clients are only counted after one was logged.
+  static let handshakeReportMilliseconds: UInt64 = 10_000
   /// Waiting time after the process ran out of file descriptors.
   static let acceptPauseMilliseconds = 100
   /// Text of path and host kept for the log.

@@ -20,6 +20,8 @@ struct ListenerReading: Equatable {
   let address: String
   /// What it is for, such as `routes`.
   let serves: String
+  /// An Edge from before there was TLS does not say.
+  var isSecure = false
 }
 
 /// How many reloads ended in one way.
@@ -127,7 +129,8 @@ extension StatusReading {
     for node in try root["listeners"].elements() {
       status.listeners.append(
         ListenerReading(
-          name: try node["name"].text(), address: try node["address"].text(), serves: try node["serves"].text()))
+          name: try node["name"].text(), address: try node["address"].text(), serves: try node["serves"].text(),
+          isSecure: (try? node["tls"].flag()) ?? false))
     }
     status.connections = try root["connections"].integer()
     status.webSockets = try root["webSockets"].integer()

@@ -15,6 +15,8 @@ struct ExplainedRequest {
   let host: String?
   /// The port of that host.
   let port: UInt16?
+  /// Whether the URL begins with https; nil: it is a path.
+  let isSecure: Bool?
   var fields: [(name: String, value: [UInt8])] = []
   /// nil: none was given.
   var body: [UInt8]?
@@ -43,6 +45,7 @@ struct ExplainedRequest {
     (authority, target) = method == "CONNECT" ? (nil, url) : try ExplainedRequest.split(url)
     host = given ?? authority
     let scheme = url.lowercased().hasPrefix("https:") ? Endpoint.Scheme.https : .http
+    isSecure = url.contains("://") ? scheme == .https : nil
     port = authority.flatMap { text in
       text.contains(":") ? text.split(separator: ":").last.flatMap { UInt16($0) } : scheme.port
     }
@@ -114,18 +117,20 @@ struct ExplainedRequest {
   private static func host(of listener: Listener) -> String {
     let address = listener.address
     let host = address.host == "*" ? "localhost" : address.host
-    return address.port == 0 || address.port == 80
+    return address.port == 0 || address.port == (listener.isSecure ? Endpoint.Scheme.https : .http).port
       ? (host.utf8.contains(0x3a) ? "[\(host)]" : host) : HostPort(host: host, port: address.port).text
   }
 
-  /// The listener of a name; without one that of the URL's port, else the first that has routes.
+  /// The listener of a name; without one that of the URL's port, else the first that has routes and speaks as the URL
+  /// says, if there is one.
   func listener(_ name: String?, _ snapshot: Snapshot) throws(UsageError) -> Int {
     guard let name else {
       let places = snapshot.listeners.indices.filter { !snapshot.listeners[$0].isAdmin }
       guard let first = places.first else {
         throw UsageError(message: "every listener has 'admin': no route is reached")
       }
-      return port.flatMap { port in places.first { snapshot.listeners[$0].address.port == port } } ?? first
+      let alike = places.first { snapshot.listeners[$0].isSecure == isSecure }
+      return port.flatMap { port in places.first { snapshot.listeners[$0].address.port == port } } ?? alike ?? first
     }
     if let index = snapshot.listeners.firstIndex(where: { $0.name == name }) {
       guard !snapshot.listeners[index].isAdmin else {

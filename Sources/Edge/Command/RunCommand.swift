@@ -128,14 +128,15 @@ enum RunCommand {
   /// What a newcomer reads; on standard error, so that standard output is log lines only.
   private static func greeting(_ generation: Generation) -> String {
     let clients = generation.plan.listeners.filter { $0.serves != .admin }
-    let addresses = clients.map { "http://\($0.socket.address)" }
+    let addresses = clients.map { "\($0.isSecure ? "https" : "http")://\($0.socket.address)" }
     var lines = ["", "Edge \(Version.text) serves \(addresses.joined(separator: ", ")) (development)", ""]
     let (snapshot, listeners) = (generation.plan.snapshot, generation.plan.listeners)
     // The one that routes are on which name none; where there is no such, routes name the first.
     let places = listeners.indices.filter { listeners[$0].serves != .admin }
     if let place = places.first(where: { !snapshot.listeners[$0].isOnlyNamed }) ?? places.first {
       let routes = snapshot.routes.filter { $0.hosts.isEmpty && $0.listeners.contains(place) }
-      let commands = examples(generation.plan, routes, "http://\(listeners[place].socket.address)")
+      let scheme = listeners[place].isSecure ? "https" : "http"
+      let commands = examples(generation.plan, routes, "\(scheme)://\(listeners[place].socket.address)")
       for (index, command) in commands.enumerated() { lines.append((index == 0 ? "  try    " : "         ") + command) }
     }
     if !DevelopmentToken.maySign(generation.plan.resolved) {

@@ -93,6 +93,7 @@ enum StatusText {
     return status.listeners.map {
       TerminalText.padded(TerminalText.shown($0.name), names) + "  "
         + TerminalText.padded(TerminalText.shown($0.address), addresses) + "  " + $0.serves
+        + ($0.isSecure ? " (TLS)" : "")
     }
   }
 

@@ -49,8 +49,21 @@ struct ConfigDiff: Equatable {
 
   /// Certificates and scripts are read through their path: the file may have changed where the path has not.
   mutating func compareFiles(_ old: Snapshot, _ new: Snapshot) {
+    compareCertificates(old, new)
     compareTrust(old, new)
     compareScripts(old, new)
+  }
+
+  private mutating func compareCertificates(_ old: Snapshot, _ new: Snapshot) {
+    let before = Dictionary(old.listeners.map { ($0.name, $0.certificate) }, uniquingKeysWith: { first, _ in first })
+    for listener in new.listeners {
+      guard let left = before[listener.name] ?? nil, let right = listener.certificate,
+        old.certificates[left].contentHash != new.certificates[right].contentHash
+      else { continue }
+      let path = "\(RootSection.listeners.key).\(listener.name).\(ListenerSection.tls.key)"
+      let own = "\(path).\(ListenerSection.certificate.key)"
+      if !paths(.changed).contains(own) { add(.changed, own) }
+    }
   }
 
   private mutating func compareScripts(_ old: Snapshot, _ new: Snapshot) {

@@ -28,22 +28,63 @@ struct FileFault: Error, Sendable, Equatable {
 
 /// File access of the loader.
 enum ConfigFile {
-  /// The bytes of a regular file of at most `bytesMax` bytes.
-  static func read(_ path: String, bytesMax: Int) throws(FileFault) -> [UInt8] {
+  /// A regular file of at most `bytesMax` bytes, to be closed by the caller.
+  private static func open(_ path: String, bytesMax: Int) throws(FileFault) -> CInt {
     guard !path.utf8.contains(0) else { throw FileFault(errno: ENOENT) }
     // O_NONBLOCK: opening a pipe without a writer must not wait.
-    let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+    let descriptor = Glibc.open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
     guard descriptor >= 0 else { throw FileFault(errno: errno) }
-    defer { close(descriptor) }
     var status = stat()
-    guard fstat(descriptor, &status) == 0 else { throw FileFault(errno: errno) }
-    switch status.st_mode & S_IFMT {
-    case S_IFREG: break
-    case S_IFDIR: throw FileFault("it is a folder")
-    default: throw FileFault("it is not a regular file")
+    let fault: FileFault
+    if fstat(descriptor, &status) != 0 {
+      fault = FileFault(errno: errno)
+    } else if status.st_mode & S_IFMT == S_IFDIR {
+      fault = FileFault("it is a folder")
+    } else if status.st_mode & S_IFMT != S_IFREG {
+      fault = FileFault("it is not a regular file")
+    } else if status.st_size > bytesMax {
+      fault = oversize(bytesMax)
+    } else {
+      return descriptor
     }
-    let oversize = FileFault("it is larger than \(QuantityUnit.size.text(bytesMax))")
-    guard status.st_size <= bytesMax else { throw oversize }
+    close(descriptor)
+    throw fault
+  }
+
+  private static func oversize(_ bytesMax: Int) -> FileFault {
+    FileFault("it is larger than \(QuantityUnit.size.text(bytesMax))")
+  }
+
+  /// Calls `body` with the bytes of a regular file that holds a secret. They stand in one place, which is wiped
+  /// afterwards.
+  static func withSecret<Result>(
+    _ path: String, bytesMax: Int, _ body: (UnsafeRawBufferPointer) -> Result
+  ) throws(FileFault) -> Result {
+    let descriptor = try open(path, bytesMax: bytesMax)
+    defer { close(descriptor) }
+    // One more, to see that the file has grown since.
+    guard let memory = malloc(bytesMax + 1) else { throw FileFault(errno: ENOMEM) }
+    var filled = 0
+    defer {
+      explicit_bzero(memory, filled)
+      free(memory)
+    }
+    while true {
+      let count = Glibc.read(descriptor, memory + filled, bytesMax + 1 - filled)
+      if count < 0 {
+        if errno == EINTR { continue }
+        throw FileFault(errno: errno)
+      }
+      if count == 0 { return body(UnsafeRawBufferPointer(start: memory, count: filled)) }
+      filled += count
+      guard filled <= bytesMax else { throw oversize(bytesMax) }
+    }
+  }
+
+  /// The bytes of a regular file of at most `bytesMax` bytes.
+  static func read(_ path: String, bytesMax: Int) throws(FileFault) -> [UInt8] {
+    let descriptor = try open(path, bytesMax: bytesMax)
+    defer { close(descriptor) }
     var bytes: [UInt8] = []
     var scratch = [UInt8](repeating: 0, count: 16_384)
     while true {
@@ -55,7 +96,7 @@ enum ConfigFile {
       if count == 0 { return bytes }
       bytes += scratch[..<count]
       // The file may have grown since fstat.
-      guard bytes.count <= bytesMax else { throw oversize }
+      guard bytes.count <= bytesMax else { throw oversize(bytesMax) }
     }
   }
 

@@ -73,6 +73,11 @@ enum ListenerChecks {
     var names: Set<String> = []
     for entry in entries(root, RootSection.listeners) where ListenerSection.isAdmin(entry) {
       names.insert(entry.name)
+      if let place = entry.fields.keyPlaces[ListenerSection.tls.key] {
+        diagnoses.error(
+          place, "'tls' has no meaning beside 'admin': operators are served on loopback, in plain HTTP",
+          hint: "remove 'tls'")
+      }
       guard let place = entry.fields.keyPlaces[ListenerSection.onlyNamed.key] else { continue }
       diagnoses.error(
         place, "'only_named' has no meaning beside 'admin': no route is reached there", hint: "remove 'only_named'")

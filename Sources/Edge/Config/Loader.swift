@@ -85,6 +85,7 @@ struct Loader {
   private var files: [LoadedFile] = []
   private var readPaths: Set<String> = []
   private var trust: TrustReader
+  private var certificates: CertificateReader
   private var scripts: ScriptReader
   private var varFolder: String?
   /// False when a file could not be parsed: references into it would look broken.
@@ -101,6 +102,7 @@ struct Loader {
     folder = ConfigFile.folder(of: path)
     self.options = options
     trust = TrustReader(folder: folder)
+    certificates = CertificateReader(folder: folder)
     scripts = ScriptReader(folder: folder)
     references = ReferenceResolver(
       variables: EnvironmentVariables(options.environment), folder: folder, placeholders: options.placeholders)
@@ -121,14 +123,15 @@ struct Loader {
       let mode = references.variables.nonEmpty(EnvironmentTable.mode)
       diagnoses = CrossChecks.run(root, dev: options.dev, mode: mode, diagnoses: diagnoses)
       trust.read(&root, dev: options.dev, into: &diagnoses)
+      certificates.read(root, into: &diagnoses)
       scripts.read(root, into: &diagnoses)
       completeSecret(of: &root)
     }
     guard !diagnoses.hasErrors else { return outcome(nil, nil) }
     do {
       let snapshot = try RootSection.decode(
-        root, folder: folder, demo: options.dev ? options.demo ?? Loader.noDemo : nil, trust: trust, scripts: scripts,
-        contentHash: contentHash)
+        root, folder: folder, demo: options.dev ? options.demo ?? Loader.noDemo : nil, trust: trust,
+        certificates: certificates, scripts: scripts, contentHash: contentHash)
       return outcome(snapshot, root)
     } catch {
       let message = "'\(error.path)' was accepted but is no \(error.wanted); this is a defect of Edge"
@@ -150,6 +153,10 @@ struct Loader {
       withUnsafeBytes(of: file.contentHash) { hash.add($0) }
     }
     for file in trust.files {
+      hash.add(file.path)
+      withUnsafeBytes(of: file.contentHash) { hash.add($0) }
+    }
+    for file in certificates.files {
       hash.add(file.path)
       withUnsafeBytes(of: file.contentHash) { hash.add($0) }
     }

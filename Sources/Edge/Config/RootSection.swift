@@ -51,12 +51,14 @@ enum RootSection {
   /// The snapshot of a tree that has passed every check; `folder` is the folder of the main file, `demo` is where the
   /// demo provider listens, which there is under `--dev` only.
   static func decode(
-    _ fields: SectionFields, folder: String, demo: HostPort?, trust: TrustReader, scripts: ScriptReader,
-    contentHash: UInt64
+    _ fields: SectionFields, folder: String, demo: HostPort?, trust: TrustReader,
+    certificates: CertificateReader, scripts: ScriptReader, contentHash: UInt64
   ) throws(SchemaDefect) -> Snapshot {
     let limits = try LimitsSection.decode(try fields.section(limits))
     var listenerList: [Listener] = []
-    for entry in try fields.named(listeners) { listenerList.append(try ListenerSection.decode(entry)) }
+    for entry in try fields.named(listeners) {
+      listenerList.append(try ListenerSection.decode(entry, certificate: certificates.listeners[entry.name]))
+    }
     var serviceList: [Service] = []
     for entry in try fields.named(services) {
       serviceList.append(try ServiceSection.decode(entry, trust: trust.services[entry.name]))
@@ -86,7 +88,8 @@ enum RootSection {
       log: try LogSection.decode(try fields.section(log)), auth: try AuthSection.decode(try fields.section(auth)),
       roles: roleList, policies: policyList, scripts: scripts.files, providers: providerList, models: modelList,
       credits: try CreditsSection.decode(try fields.section(credits)),
-      stores: try StoresSection.decode(try fields.section(stores)), trustFiles: trust.files, contentHash: contentHash)
+      stores: try StoresSection.decode(try fields.section(stores)), trustFiles: trust.files,
+      certificates: certificates.files, contentHash: contentHash)
   }
 
   /// What can be done with each provider of a tree, by name.

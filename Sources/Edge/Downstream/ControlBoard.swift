@@ -60,6 +60,8 @@ struct ServedListener: Sendable {
   let name: String
   let address: String
   let serves: Audience
+  /// Clients speak TLS there.
+  var isSecure = false
 }
 
 /// What the control thread says about the process.

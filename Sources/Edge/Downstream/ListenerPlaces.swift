@@ -16,6 +16,8 @@ struct OpenListener {
   let socket: ListenerSocket
   /// What a generation wants of it.
   var serves = ServedListener.Audience.routes
+  /// Clients speak TLS there.
+  var isSecure = false
 }
 
 extension Snapshot {

@@ -4,6 +4,8 @@
 /// Whose socket it is and what it is doing.
 enum ConnectionRole: UInt8 {
   case free
+  /// Accepted: TLS is to be agreed on, or is being.
+  case serverHandshaking
   /// Accepted: between exchanges, or before the first.
   case serverIdle
   /// Accepted: part of a head has come.
@@ -30,7 +32,7 @@ enum ConnectionRole: UInt8 {
   /// A client's connection, accepted by Edge.
   var isServer: Bool {
     switch self {
-    case .serverIdle, .serverHead, .serverExchange, .serverSession, .serverLingering: true
+    case .serverHandshaking, .serverIdle, .serverHead, .serverExchange, .serverSession, .serverLingering: true
     case .free, .clientConnecting, .clientHandshaking, .clientExchange, .clientIdle, .fetchDeadline, .messageDeadline:
       false
     }

@@ -27,6 +27,18 @@ enum Syscall {
     }
   }
 
+  /// The first byte that would be read; it stays where it is.
+  static func peek(_ fd: Int32, _ byte: inout UInt8) -> IOResult {
+    while true {
+      let count = recv(fd, &byte, 1, Int32(MSG_PEEK))
+      if count > 0 { return .bytes(count) }
+      if count == 0 { return .ended }
+      let error = errno
+      if error == EAGAIN { return .wouldBlock }
+      if error != EINTR { return .failed(error) }
+    }
+  }
+
   @inline(__always)
   static func write(_ fd: Int32, _ bytes: UnsafePointer<UInt8>, _ count: Int) -> IOResult {
     while true {

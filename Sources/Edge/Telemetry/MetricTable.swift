@@ -125,6 +125,10 @@ enum MetricTable {
       "edge_connections_refused_total", .counter, "Connections closed at once because all places were in use.",
       from: .counter(.refusedConnections)),
     MetricRow(
+      "edge_tls_handshakes_total", .counter,
+      "Connections at listeners with TLS: done, failed, timeout (the handshake took too long) or plain (HTTP came).",
+      "result", HandshakeResult.allCases.map(\.name), from: .words(WholeWord.handshakes, .plain)),
+    MetricRow(
       "edge_websocket_sessions", .gauge, "Open WebSockets of clients.",
       from: .running(WholeWord.sessionsOpened, ended: WholeWord.sessionsEnded)),
     MetricRow(

@@ -42,6 +42,28 @@ enum HoldResult: UInt8, CaseIterable, Sendable {
   }
 }
 
+/// What came of a client's connection at a listener with TLS.
+enum HandshakeResult: UInt8, CaseIterable, Sendable {
+  /// TLS was agreed on.
+  case done
+  /// It was not.
+  case failed
+  /// It took too long, or never began.
+  case timeout
+  /// HTTP without TLS came.
+  case plain
+
+  /// As the label has it.
+  var name: StaticString {
+    switch self {
+    case .done: "done"
+    case .failed: "failed"
+    case .timeout: "timeout"
+    case .plain: "plain"
+    }
+  }
+}
+
 /// One attempt at a model, when it is over.
 struct ModelUse: BitwiseCopyable {
   /// Numbers of `MetricNames`.
@@ -85,10 +107,10 @@ enum MetricScope: CaseIterable, Sendable {
   var start: Int {
     switch self {
     case .whole: 0
-    case .route: 40
-    case .provider: 40 + 256 * 24
-    case .pair: 40 + 256 * 24 + 64 * 24
-    case .policy: 40 + 256 * 24 + 64 * 24 + 512 * 16
+    case .route: 48
+    case .provider: 48 + 256 * 24
+    case .pair: 48 + 256 * 24 + 64 * 24
+    case .policy: 48 + 256 * 24 + 64 * 24 + 512 * 16
     }
   }
 }
@@ -105,7 +127,9 @@ enum WholeWord {
   static let sessionsEnded = 23
   static let sessionEnds = 24
   static let messages = 36
-  static let count = 40
+  /// By result; there is room for more of them.
+  static let handshakes = 40
+  static let count = 48
 }
 
 /// Words of a route. A route's words are whole cache lines.
@@ -188,7 +212,7 @@ final class Metrics: Sendable {
   private let workers: Int
   private nonisolated(unsafe) let words: UnsafeMutablePointer<Atomic<UInt64>>  // never reassigned; atomics inside
   /// Whole pages, so that no two workers share one.
-  static let blockWords = (40 + 256 * 24 + 64 * 24 + 512 * 16 + 64 + 511) & ~511
+  static let blockWords = (48 + 256 * 24 + 64 * 24 + 512 * 16 + 64 + 511) & ~511
 
   /// nil when the kernel refuses memory.
   init?(workers: Int) {
@@ -253,6 +277,11 @@ final class Metrics: Sendable {
 
   /// A policy failed. `policy` is a number of `MetricNames`.
   func notePolicyError(_ policy: UInt16, worker: Int) { add(1, .policy, Int(policy), PolicyWord.errors, worker) }
+
+  /// A client's connection at a listener with TLS has agreed on it, or ends.
+  func noteHandshake(_ result: HandshakeResult, worker: Int) {
+    add(1, .whole, 0, WholeWord.handshakes + Int(result.rawValue), worker)
+  }
 
   /// A client's WebSocket was opened.
   func noteSessionOpened(worker: Int) { add(1, .whole, 0, WholeWord.sessionsOpened, worker) }

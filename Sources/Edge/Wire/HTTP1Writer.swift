@@ -46,6 +46,8 @@ struct Sender: BitwiseCopyable {
   var isIPv6: Bool
   /// There when the peer may speak for others: what it claims is read with these, kept and appended to.
   var claimClasses: ByteClasses?
+  /// It has come within TLS.
+  var isSecure = false
   /// As the client named it; empty when HTTP/1.0 named none.
   var host: UnsafePointer<UInt8>
   var hostCount: Int

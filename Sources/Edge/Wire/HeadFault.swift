@@ -7,7 +7,7 @@ enum HeadFault: UInt8, CaseIterable, Error {
   case folded, tooLarge, tooManyFields, hostMissing, hostTwice, badHost, hostMismatch, badContentLength
   case contentLengthTwice, lengthAndChunked, badTransferEncoding, unknownTransferEncoding, codingInOldVersion
   case bodyInOldVersion, badConnection, badExpectation, badStatusLine, badChunkSize, badChunkExtension, badChunkEnd
-  case badTrailer, upgradeWithBody, badMaxForwards, notSecure
+  case badTrailer, upgradeWithBody, badMaxForwards, notSecure, plainText
 
   var row: HeadFaultRow { HeadFaultRow.table[Int(rawValue)] }
 }
@@ -62,5 +62,6 @@ struct HeadFaultRow: Sendable {
     HeadFaultRow(.badMaxForwards, .invalidRequest, "Max-Forwards is not one plain decimal number."),
     HeadFaultRow(
       .notSecure, .misdirectedRequest, "A URL of https is asked for on a connection that is not secure."),
+    HeadFaultRow(.plainText, .invalidRequest, "This port speaks TLS; ask it by https."),
   ]
 }

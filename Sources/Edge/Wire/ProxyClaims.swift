@@ -51,11 +51,11 @@ extension ReceivedHead {
     return isNamed
   }
 
-  /// Whether the nearest proxy says that it was asked by https.
-  func claimsSecure(_ classes: ByteClasses) -> Bool {
+  /// Whether the nearest proxy says that it was asked by https; nil: it does not say how.
+  func claimsSecure(_ classes: ByteClasses) -> Bool? {
     if let isSecure = forwardedProtoIsSecure { return isSecure }
-    if namesForwardedFor { return false }
-    var isSecure = false
+    if namesForwardedFor { return nil }
+    var isSecure: Bool?
     for index in 0..<table.count where table.fields[index].known == .forwarded {
       let value = table.fields[index].value
       let isWhole = forEachForwarded(bytes + Int(value.start), Int(value.count), classes) { isSecure = $0.isSecure }
@@ -85,7 +85,7 @@ extension ByteWriter {
       if isFromOlder { appendForwardedFor(received) } else { appendForwardedFor(of: received, classes) }
     }
     append(sender.address, sender.addressCount)
-    let isSecure = sender.claimClasses.map { received.claimsSecure($0) } ?? false
+    let isSecure = sender.claimClasses.flatMap { received.claimsSecure($0) } ?? sender.isSecure
     append(isSecure ? "\r\nx-forwarded-proto: https" : "\r\nx-forwarded-proto: http" as StaticString)
     if sender.claimClasses != nil, let host = received.lastValue(of: .forwardedHost) {
       append("\r\nx-forwarded-host: ")
@@ -106,7 +106,7 @@ extension ByteWriter {
       append(sender.host, sender.hostCount)
       append(byte: 0x22)
     }
-    append(";proto=http\r\n")
+    append(sender.isSecure ? ";proto=https\r\n" : ";proto=http\r\n" as StaticString)
   }
 
   /// All addresses in X-Forwarded-For, each followed by a comma.
@@ -189,8 +189,8 @@ private struct ProxyWalk {
 struct ForwardedHop: BitwiseCopyable {
   /// What its `for` says, without quotes.
   var node: StaticBytes?
-  /// Its `proto` is https.
-  var isSecure = false
+  /// Whether its `proto` is https; nil: it has none.
+  var isSecure: Bool?
 }
 
 /// The hops that a Forwarded field names, from the farthest on; false when it is malformed, after those before that.

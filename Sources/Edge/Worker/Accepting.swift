@@ -93,7 +93,8 @@ extension Worker {
   /// Takes a connection in that is already counted as this worker's; -1 when there is no slot for it.
   @discardableResult
   func take(_ fd: Int32, _ listener: UInt8, _ address: SocketAddress) -> Int32 {
-    let taken = open(fd, role: .serverIdle)
+    let isSecure = rows.listeners[Int(listener)].certificate >= 0
+    let taken = open(fd, role: isSecure ? .serverHandshaking : .serverIdle)
     guard taken >= 0 else {
       counters.addShared(-1, to: .serverConnections, worker: index)
       counters.add(1, to: .refusedConnections, worker: index)
@@ -104,18 +105,27 @@ extension Worker {
     slot.pointee.listener = listener
     slot.pointee.address = address
     slot.pointee.isWritable = true
-    wheel.arm(taken, clock.milliseconds + rows.headMilliseconds)
+    wheel.arm(taken, clock.milliseconds + (isSecure ? rows.handshakeMilliseconds : rows.headMilliseconds))
     if isDraining { closeUnlessAsking(taken) }
     return taken
   }
 
-  /// An idle connection closes, but a request that has arrived on it meanwhile is still answered.
+  /// An idle connection closes, but a request that has arrived on it meanwhile is still answered, and a handshake that
+  /// has begun is for one that is about to.
   func closeUnlessAsking(_ index: Int32) {
     connections.slots[Int(index)].isReadable = true
     let serial = connections.slots[Int(index)].serial
+    let wasShaking = connections.slots[Int(index)].role == .serverHandshaking
     serve(index)
     let slot = connections.slots + Int(index)
-    if slot.pointee.serial == serial, slot.pointee.role == .serverIdle { closeConnection(index) }
+    guard slot.pointee.serial == serial else { return }
+    switch slot.pointee.role {
+    case .serverIdle where wasShaking:
+      wheel.arm(index, clock.milliseconds + UInt64(Limits.firstRequestMilliseconds))
+    case .serverIdle: closeConnection(index)
+    case .serverHandshaking where slot.pointee.tls == nil: closeConnection(index)
+    default: break
+    }
   }
 
   // MARK: Listeners
@@ -176,7 +186,7 @@ extension Worker {
       leaveListener(place, isEnd: !isKept)
       forEachConnection { index, role in
         guard role.isServer, connections.slots[Int(index)].listener == UInt8(place) else { return }
-        if role == .serverIdle {
+        if role == .serverIdle || role == .serverHandshaking {
           if isKept, handOver(index, next) { return }
           closeUnlessAsking(index)
         }
@@ -190,7 +200,7 @@ extension Worker {
   /// about to adopt.
   private func handOver(_ index: Int32, _ next: UnsafePointer<GenerationRows>) -> Bool {
     let slot = connections.slots + Int(index)
-    guard slot.pointee.input.isEmpty, slot.pointee.output.isEmpty else { return false }
+    guard slot.pointee.input.isEmpty, slot.pointee.output.isEmpty, slot.pointee.tls == nil else { return false }
     let message = InboxMessage.adopt(
       fd: slot.pointee.fd, listener: slot.pointee.listener, generation: UnsafeRawPointer(next),
       address: slot.pointee.address)

@@ -102,25 +102,29 @@ extension Worker {
   /// Reads into the scratch area, and notes whether there may be more: a read that leaves room has taken everything,
   /// but for the end of the connection, which only another read shows.
   @inline(__always)
-  func read(_ index: Int32) -> IOResult {
+  func read(_ index: Int32) -> IOResult { read(index, scratch, Limits.readBytes) }
+
+  /// The same into any place.
+  @inline(__always)
+  func read(_ index: Int32, _ target: BytePointer, _ room: Int) -> IOResult {
     let connection = connections.slots + Int(index)
-    if let tls = connection.pointee.tls { return readSecure(index, tls) }
-    let result = Syscall.read(connection.pointee.fd, scratch, Limits.readBytes)
+    if let tls = connection.pointee.tls { return readSecure(index, tls, target, room) }
+    let result = Syscall.read(connection.pointee.fd, target, room)
     switch result {
     case .bytes(let count):
-      if count < Limits.readBytes, !connection.pointee.peerEnded { connection.pointee.isReadable = false }
+      if count < room, !connection.pointee.peerEnded { connection.pointee.isReadable = false }
     case .wouldBlock: connection.pointee.isReadable = false
     case .ended, .failed: break
     }
     return result
   }
 
-  private func readSecure(_ index: Int32, _ tls: TLSStream) -> IOResult {
+  private func readSecure(_ index: Int32, _ tls: TLSStream, _ target: BytePointer, _ room: Int) -> IOResult {
     let connection = connections.slots + Int(index)
-    let result = tls.read(scratch, Limits.readBytes)
+    let result = tls.read(target, room)
     switch result {
     case .bytes(let count):
-      if count < Limits.readBytes, !connection.pointee.peerEnded, !tls.hasPending {
+      if count < room, !connection.pointee.peerEnded, !tls.hasPending {
         connection.pointee.isReadable = false
       }
     case .wouldBlock: connection.pointee.isReadable = false
@@ -167,10 +171,13 @@ extension Worker {
   // MARK: Closing
 
   /// Ends the sending side and reads on for a while: a connection closed with unread bytes is reset by the kernel,
-  /// and the reset may overtake the answer (RFC 9112 section 9.6).
+  /// and the reset may overtake the answer (RFC 9112 section 9.6). Within TLS the end is said there first; what still
+  /// comes is dropped without being decrypted.
   func startLinger(_ index: Int32) {
     let connection = connections.slots + Int(index)
     dropInput(index)
+    connection.pointee.tls?.close()
+    connection.pointee.tls = nil
     connection.pointee.role = .serverLingering
     connection.pointee.lingered = 0
     _ = shutdown(connection.pointee.fd, Int32(SHUT_WR))
@@ -260,6 +267,7 @@ extension Worker {
     let exchange = connection.pointee.exchange
     switch connection.pointee.role {
     case .serverIdle, .serverLingering, .clientIdle: closeConnection(index)
+    case .serverHandshaking: clientHandshakeTimedOut(index)
     case .serverHead: headTimedOut(index)
     case .serverExchange, .messageDeadline: serverTimedOut(index, exchange)
     case .serverSession: sessionTimerExpired(index)
@@ -304,17 +312,25 @@ extension Worker {
 
   /// Part of a head came and the rest did not: the client is told, and the connection ends.
   private func headTimedOut(_ index: Int32) {
+    let exchange = startWithoutHead(index)
+    if exchange >= 0 { refuse(exchange, .requestTimeout, .clientTimeout) }
+  }
+
+  /// An exchange whose head was not read, to be refused, and the connection's last one; -1, and the connection is
+  /// closed, when there is no slot for it.
+  func startWithoutHead(_ index: Int32) -> Int32 {
     let exchange = exchanges.take()
     guard exchange >= 0 else {
       closeConnection(index)
-      return
+      return -1
     }
     connections.slots[Int(index)].role = .serverExchange
     connections.slots[Int(index)].exchange = exchange
     dropInput(index)
+    wheel.arm(index, TimerWheel.never)
     prepare(exchange, index, RequestHead())
     counters.add(1, to: .runningExchanges, worker: self.index)
     exchanges.slots[Int(exchange)].keepsServer = false
-    refuse(exchange, .requestTimeout, .clientTimeout)
+    return exchange
   }
 }

@@ -220,7 +220,9 @@ final class ControlThread {
   func logListening(_ listeners: [OpenListener]) {
     // The line `ready` has the socket of operators.
     for listener in listeners where listener.place != ListenerBoard.adminPlace {
-      log.line(.info, "listening", [("listener", .text(listener.name)), ("address", .text(listener.socket.address))])
+      let scheme: (StaticString, LogValue) = ("scheme", .text(listener.isSecure ? "https" : "http"))
+      log.line(
+        .info, "listening", [("listener", .text(listener.name)), ("address", .text(listener.socket.address)), scheme])
     }
   }
 
@@ -241,7 +243,7 @@ final class ControlThread {
   /// Which generations live, and where the newest one listens.
   func describeGenerations() {
     let listeners = newest.plan.listeners.map {
-      ServedListener(name: $0.name, address: $0.socket.address, serves: $0.serves)
+      ServedListener(name: $0.name, address: $0.socket.address, serves: $0.serves, isSecure: $0.isSecure)
     }
     let live = generations.map { LiveGeneration(number: $0.number, place: $0.place, since: $0.since) }
     shared.board.update { state in

@@ -22,6 +22,7 @@ extension Worker {
         readHead(index)
         if slot.pointee.role == .serverExchange { checkClientLeft(slot.pointee.exchange) }
       }
+    case .serverHandshaking: serveHandshake(index)
     case .serverExchange: serveServer(index)
     case .serverSession: serveSession(index)
     case .serverLingering: linger(index)
@@ -88,11 +89,9 @@ extension Worker {
         closeConnection(index)
         return false
       }
-      switch Syscall.read(slot.pointee.fd, block + Int(slot.pointee.input.end), room) {
-      case .bytes(let read):
-        slot.pointee.input.end += Int32(read)
-        if read < room, !slot.pointee.peerEnded { slot.pointee.isReadable = false }
-      case .wouldBlock: slot.pointee.isReadable = false
+      switch read(index, block + Int(slot.pointee.input.end), room) {
+      case .bytes(let read): slot.pointee.input.end += Int32(read)
+      case .wouldBlock: break
       case .ended, .failed:
         closeConnection(index)
         return false

@@ -353,11 +353,12 @@ extension Worker {
   }
 
   /// The client must see that its response is not whole: a missing last chunk or too few bytes tell it, and where
-  /// only the end of the connection would, the connection is reset instead of ended.
+  /// only the end of the connection would, the connection is reset instead of ended. Within TLS nothing says the end.
   func cutDownstream(_ exchange: Int32) {
     let slot = exchanges.slots + Int(exchange)
     let server = slot.pointee.server
     if server < 0 { return }
+    connections.slots[Int(server)].tls?.breakOff()
     if slot.pointee.responseFraming == .untilClose { Syscall.setResetOnClose(connections.slots[Int(server)].fd) }
     closeConnection(server)
     slot.pointee.server = -1

@@ -173,9 +173,10 @@ extension Worker {
     slot.pointee.record.requestIDCount = UInt16(given.count)
   }
 
-  /// Whether the client has asked by https: no listener speaks it, so a trusted peer must say so.
+  /// Whether the client has asked by https: Edge itself, or a trusted peer that says so.
   func isSecure(_ exchange: Int32, _ received: ReceivedHead) -> Bool {
-    rows(of: exchange).trusts(peer(of: exchange)) && received.claimsSecure(parser.classes)
+    if connections.slots[Int(exchanges.slots[Int(exchange)].server)].tls != nil { return true }
+    return rows(of: exchange).trusts(peer(of: exchange)) && received.claimsSecure(parser.classes) ?? false
   }
 
   /// The one host that the request is for. An absolute target and the Host field must agree (RFC 9112 section 3.2.2).
@@ -224,6 +225,7 @@ extension Worker {
       Sender(
         address: UnsafePointer(addressText), addressCount: writer.count, isIPv6: address.isIPv6,
         claimClasses: rows(of: exchange).trusts(address) ? parser.classes : nil,
+        isSecure: connections.slots[Int(slot.pointee.server)].tls != nil,
         host: request.host.text, hostCount: request.host.textCount,
         requestID: UnsafePointer(text(of: exchange) + RecordText.requestIDOffset),
         requestIDCount: Int(slot.pointee.record.requestIDCount)))

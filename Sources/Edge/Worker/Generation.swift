@@ -59,6 +59,8 @@ struct ListenerRow: BitwiseCopyable {
   var name = StaticBytes.empty
   /// The control worker accepts from it, and no other.
   var isControl = false
+  /// What its clients are shown, in the order of the snapshot; -1: they speak plain HTTP.
+  var certificate: Int32 = -1
 }
 
 /// One generation of configuration, compiled. The control thread holds the one reference; workers hold what
@@ -97,6 +99,8 @@ struct GenerationPlan {
   let endpoints: [StableName]
   /// By trust file of the snapshot, one for each worker.
   let tlsContexts: [[TLSClientContext]]
+  /// By certificate of the snapshot, one for each worker.
+  var serverContexts: [[TLSServerContext]] = []
   /// One for each worker that has clients.
   let policies: [PolicyMachine]
   /// Where names get their numbers.
@@ -127,6 +131,8 @@ struct GenerationRows: BitwiseCopyable {
   let listeners: UnsafePointer<ListenerRow>
   /// By trust file and worker; the plan holds the references.
   let tlsContexts: UnsafePointer<Unmanaged<TLSClientContext>>
+  /// By certificate and worker, likewise.
+  private let serverContexts: UnsafePointer<Unmanaged<TLSServerContext>>
   let workers: Int
   /// By worker; the plan holds the references. Policies of routes, as indices, and the names of all.
   private let policyMachines: UnsafePointer<Unmanaged<PolicyMachine>>
@@ -139,6 +145,7 @@ struct GenerationRows: BitwiseCopyable {
   let trusted: UnsafePointer<CIDR>
   let trustedCount: Int
   let headLimits: HeadLimits
+  let handshakeMilliseconds: UInt64
   let headMilliseconds: UInt64
   let idleMilliseconds: UInt64
   let bodyMilliseconds: UInt64
@@ -188,18 +195,21 @@ struct GenerationRows: BitwiseCopyable {
     modelList = ModelList.write(GenerationRows.listed(snapshot), into: arena)
     policyMachines = UnsafePointer(arena.copy(plan.policies.map(Unmanaged.passUnretained)))
     var rows = [ListenerRow](repeating: ListenerRow(), count: ListenerBoard.places)
-    for listener in plan.listeners {
+    for (index, listener) in plan.listeners.enumerated() {
+      let own = index < snapshot.listeners.count ? snapshot.listeners[index].certificate : nil
       rows[Int(listener.place)] = ListenerRow(
         fd: listener.socket.fd, since: listener.since, name: arena.text(listener.name),
-        isControl: listener.serves != .routes)
+        isControl: listener.serves != .routes, certificate: Int32(own ?? -1))
     }
     listeners = UnsafePointer(arena.copy(rows))
     workers = plan.workers
     tlsContexts = UnsafePointer(arena.copy(plan.tlsContexts.flatMap { $0 }.map(Unmanaged.passUnretained)))
+    serverContexts = UnsafePointer(arena.copy(plan.serverContexts.flatMap { $0 }.map(Unmanaged.passUnretained)))
     let blocks = snapshot.server.trusted.compactMap(GenerationRows.block)
     trusted = UnsafePointer(arena.copy(blocks))
     trustedCount = blocks.count
     headLimits = HeadLimits(bytes: snapshot.limits.headBytesMax, fields: snapshot.limits.headFieldsMax)
+    handshakeMilliseconds = UInt64(snapshot.server.handshakeTimeoutMilliseconds)
     headMilliseconds = UInt64(snapshot.server.headTimeoutMilliseconds)
     idleMilliseconds = UInt64(snapshot.server.idleTimeoutMilliseconds)
     bodyMilliseconds = UInt64(snapshot.server.bodyTimeoutMilliseconds)
@@ -271,6 +281,11 @@ struct GenerationRows: BitwiseCopyable {
   /// How a worker opens TLS connections under the certificates of a trust file.
   func tlsContext(trust: Int32, worker: Int) -> TLSClientContext {
     tlsContexts[Int(trust) * workers + worker].takeUnretainedValue()
+  }
+
+  /// How a worker takes connections at listeners that have a certificate.
+  func serverContext(_ certificate: Int32, worker: Int) -> TLSServerContext {
+    serverContexts[Int(certificate) * workers + worker].takeUnretainedValue()
   }
 
   /// The policies of a worker that has clients.

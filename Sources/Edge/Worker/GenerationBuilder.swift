@@ -20,6 +20,8 @@ final class GenerationBuilder {
   private var endpointsByHost: [String: Set<String>] = [:]
   /// Of the newest generation, by the content of the trust file: parsing the system's takes milliseconds.
   private var tlsContexts: [UInt64: [TLSClientContext]] = [:]
+  /// The same for listeners, by their certificate.
+  private var serverContexts: [UInt64: [TLSServerContext]] = [:]
   /// How often the newest generation wants names to be looked up.
   private var refreshMilliseconds = 30_000
   /// The control worker among them, which is the last and has no clients.
@@ -58,6 +60,7 @@ final class GenerationBuilder {
     // First: this is where most mistakes are, and nothing is claimed for it that is not given back by itself.
     let policies = try makePolicies(snapshot, resolved)
     let contexts = try makeContexts(snapshot)
+    let serverContexts = try makeServerContexts(snapshot)
     let known = Set(endpointsByHost.keys)
     var claimed: (services: [StableName], endpoints: [StableName]) = ([], [])
     do throws(GenerationError) {
@@ -70,11 +73,13 @@ final class GenerationBuilder {
       // Last, so that nobody connects who is then kept waiting.
       let opened = try bind(snapshot, number)
       tlsContexts = contexts
+      self.serverContexts = serverContexts
       refreshMilliseconds = refresh
       let plan = GenerationPlan(
         snapshot: snapshot, workers: workers, resolved: resolved, listeners: opened + adminListener,
         builtins: builtins, services: claimed.services,
         endpoints: claimed.endpoints, tlsContexts: snapshot.trustFiles.map { contexts[$0.contentHash] ?? [] },
+        serverContexts: snapshot.certificates.map { serverContexts[$0.contentHash] ?? [] },
         policies: policies, names: metrics.names)
       return Generation(number: number, place: place, plan: plan)
     } catch {
@@ -87,7 +92,10 @@ final class GenerationBuilder {
   private func bind(_ snapshot: Snapshot, _ number: UInt32) throws(GenerationError) -> [OpenListener] {
     do {
       var opened = try listeners.bind(snapshot.listeners, generation: number)
-      for index in opened.indices { opened[index].serves = snapshot.audience(ofListener: index) }
+      for index in opened.indices {
+        opened[index].serves = snapshot.audience(ofListener: index)
+        opened[index].isSecure = snapshot.listeners[index].isSecure
+      }
       return opened
     } catch { throw GenerationError(message: error.message) }
   }
@@ -151,6 +159,22 @@ final class GenerationBuilder {
       let made = (0..<workers).compactMap { _ in TLSClientContext(trust) }
       guard made.count == workers else { throw GenerationError(message: "no memory for TLS") }
       contexts[file.contentHash] = made
+    }
+    return contexts
+  }
+
+  private func makeServerContexts(_ snapshot: Snapshot) throws(GenerationError) -> [UInt64: [TLSServerContext]] {
+    var contexts: [UInt64: [TLSServerContext]] = [:]
+    for file in snapshot.certificates where contexts[file.contentHash] == nil {
+      if let known = serverContexts[file.contentHash] {
+        contexts[file.contentHash] = known
+        continue
+      }
+      do throws(TLSIdentityError) {
+        var made: [TLSServerContext] = []
+        for _ in 0..<workers { made.append(try TLSServerContext(file.identity)) }
+        contexts[file.contentHash] = made
+      } catch { throw GenerationError(message: "\(file.path): \(error.reason)") }
     }
     return contexts
   }

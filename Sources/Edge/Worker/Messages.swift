@@ -60,7 +60,7 @@ extension Worker {
     shared.stopAccepting()
     forEachConnection { index, role in
       switch role {
-      case .serverIdle: closeUnlessAsking(index)
+      case .serverIdle, .serverHandshaking: closeUnlessAsking(index)
       case .clientIdle: closeConnection(index)
       case .serverSession: drainSession(index)
       case .free, .serverHead, .serverExchange, .serverLingering, .clientConnecting, .clientHandshaking,
@@ -89,7 +89,7 @@ extension Worker {
         let exchange = connections.slots[Int(index)].exchange
         perform(exchange, exchanges.slots[Int(exchange)].machine.stopped(.drain))
       case .serverSession: cutSession(index)
-      case .serverIdle, .serverHead, .serverLingering: closeConnection(index)
+      case .serverHandshaking, .serverIdle, .serverHead, .serverLingering: closeConnection(index)
       case .free, .clientConnecting, .clientHandshaking, .clientExchange, .clientIdle, .messageDeadline: break
       }
     }

@@ -110,6 +110,9 @@ final class Worker {
   /// The second in which the log was last told of providers that failed, and how often.
   var failureSecond: UInt64 = 0
   var failureLines = 0
+  /// When failed handshakes of clients are logged again, and how many were not.
+  var handshakeReportAgain: UInt64 = 0
+  var untoldHandshakes = 0
   /// When a missing hold is logged again.
   var holdReportAgain: UInt64 = 0
   /// Where sockets are read into; `Limits.readHeadroom` stands free in front.
@@ -378,7 +381,7 @@ final class Worker {
   func closeConnection(_ index: Int32) {
     let slot = connections.slots + Int(index)
     switch slot.pointee.role {
-    case .serverIdle, .serverHead, .serverExchange, .serverSession, .serverLingering:
+    case .serverHandshaking, .serverIdle, .serverHead, .serverExchange, .serverSession, .serverLingering:
       counters.addShared(-1, to: .serverConnections, worker: self.index)
     case .clientIdle: endpoints.remove(index)
     case .clientConnecting, .clientHandshaking, .clientExchange, .fetchDeadline, .messageDeadline, .free: break

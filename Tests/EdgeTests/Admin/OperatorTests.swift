@@ -73,7 +73,7 @@ struct OperatorTests {
         LiveGeneration(number: 7, place: 0, since: 1_700_000_001_000_000_000),
       ]
       state.listeners = [
-        ServedListener(name: "main", address: "[::1]:3003", serves: .routes),
+        ServedListener(name: "main", address: "[::1]:3003", serves: .routes, isSecure: true),
         ServedListener(name: "ops", address: "127.0.0.1:3005", serves: .admin),
       ]
       state.restart = ["server.workers", "server.var"]
@@ -87,8 +87,8 @@ struct OperatorTests {
         ["number": 7, "since": "2023-11-14T22:13:21.000Z", "running": 0],
       ],
       "listeners": [
-        ["name": "main", "address": "[::1]:3003", "serves": "routes"],
-        ["name": "ops", "address": "127.0.0.1:3005", "serves": "admin"],
+        ["name": "main", "address": "[::1]:3003", "serves": "routes", "tls": true],
+        ["name": "ops", "address": "127.0.0.1:3005", "serves": "admin", "tls": false],
       ],
       "connections": 9, "exchanges": ["running": 2, "total": 40], "ledger": ["failing": true, "queue": 0],
       "bodies": ["bytes": 5, "max": 50], "reloads": ["done": 0, "unchanged": 0, "failed": 3, "refused": 0],

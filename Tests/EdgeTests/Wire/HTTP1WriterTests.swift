@@ -10,6 +10,7 @@ struct WriterCase {
   var address = "192.0.2.7"
   var isIPv6 = false
   var host = "h"
+  var isSecure = false
 }
 
 struct HTTP1WriterTests {
@@ -26,7 +27,8 @@ struct HTTP1WriterTests {
       guard let target = targets.read(start, Int(head.target.count), method: head.method) else { return }
       let sender = Sender(
         address: address.start, addressCount: address.count, isIPv6: use.isIPv6,
-        claimClasses: use.isTrusted ? bench.classes : nil, host: host.start, hostCount: host.count,
+        claimClasses: use.isTrusted ? bench.classes : nil, isSecure: use.isSecure, host: host.start,
+        hostCount: host.count,
         requestID: id.start, requestIDCount: id.count)
       outcome = written(capacity: capacity) { writer in
         writer.appendRequest(
@@ -127,6 +129,21 @@ struct HTTP1WriterTests {
     #expect(request(odd, WriterCase(isTrusted: true)).text == "GET / HTTP/1.1\r\nhost: h\r\n" + claims)
     let plain = "GET / HTTP/1.1\r\nHost: h\r\n\r\n"
     #expect(request(plain, WriterCase(isTrusted: true)).text == "GET / HTTP/1.1\r\nhost: h\r\n" + claims)
+  }
+
+  @Test func whatCameWithinTLSIsSaidToHaveComeByHTTPS() {
+    let secure = claims.replacing("proto: http\r\n", with: "proto: https\r\n")
+      .replacing("proto=http\r\n", with: "proto=https\r\n")
+    let plain = "GET / HTTP/1.1\r\nHost: h\r\n\r\n"
+    for isTrusted in [false, true] {
+      let written = request(plain, WriterCase(isTrusted: isTrusted, isSecure: true)).text
+      #expect(written == "GET / HTTP/1.1\r\nhost: h\r\n" + secure)
+    }
+    // How a trusted peer was asked is for it to say; how it has asked is seen.
+    let claiming = "GET / HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: 203.0.113.1\r\nX-Forwarded-Proto: http\r\n\r\n"
+    let written = request(claiming, WriterCase(isTrusted: true, isSecure: true)).text
+    #expect(written.contains("x-forwarded-proto: http\r\n"))
+    #expect(written.contains("forwarded: for=203.0.113.1;proto=http, for=192.0.2.7;host=\"h\";proto=https\r\n"))
   }
 
   @Test func theFormThatProxiesLeaveOutIsMadeOfTheOther() {

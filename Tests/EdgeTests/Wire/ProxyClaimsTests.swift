@@ -74,7 +74,7 @@ struct ProxyClaimsTests {
     func isSecure(_ fields: String) -> Bool {
       var found = false
       _ = bench.withRequest(raw("GET / HTTP/1.1\r\nHost: h\r\n\(fields)\r\n\r\n")) { _, received in
-        found = received.claimsSecure(bench.classes)
+        found = received.claimsSecure(bench.classes) ?? false
       }
       return found
     }

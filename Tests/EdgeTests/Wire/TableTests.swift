@@ -24,9 +24,10 @@ struct HeadFaultTests {
     for fault in HeadFault.allCases { #expect(fault.row.code.row.status == others[fault] ?? 400, "\(fault)") }
   }
 
-  /// Every fault is raised by some vector of the parsers, or by the driver, which reads targets and hosts.
+  /// Every fault is raised by some vector of the parsers, or by the driver, which reads targets and hosts and knows
+  /// what a listener speaks.
   @Test func everyFaultIsRaised() {
-    var raised: Set<HeadFault> = [.badTarget, .badHost, .hostMismatch, .notSecure]
+    var raised: Set<HeadFault> = [.badTarget, .badHost, .hostMismatch, .notSecure, .plainText]
     for vector in RequestVectors.all + ResponseVectors.all {
       if case .fault(let fault) = vector.outcome { raised.insert(fault) }
     }

@@ -327,6 +327,42 @@ private final class Names: Sendable {
     #expect(contexts(second)[0] == contexts(first)[0])
   }
 
+  @Test func listenersHaveContextsOfTheirCertificate() throws {
+    for name in ["a", "b"] {
+      let leaf = try TestCertificate(TestCertificate.Traits())
+      try fixture.folder.write("\(name).pem", leaf.pem + leaf.keyPEM())
+    }
+    func listeners(_ names: String...) -> String {
+      let rows = names.enumerated().map { number, name in
+        "l\(number): {bind: \"127.0.0.1:0\"\(name.isEmpty ? "" : ", tls: {certificate: \(name), key: \(name)}")}"
+      }
+      return "{\(rows.joined(separator: ", "))}"
+    }
+    func contexts(_ generation: Generation) -> [[ObjectIdentifier]] {
+      generation.plan.serverContexts.map { $0.map { ObjectIdentifier($0) } }
+    }
+    func certificates(_ generation: Generation) -> [Int32] {
+      generation.plan.listeners.map { generation.rows.pointee.listeners[Int($0.place)].certificate }
+    }
+    let first = try reload("", listeners: listeners("a.pem", "", "b.pem", "a.pem"))
+    #expect(certificates(first) == [0, -1, 1, 0])
+    #expect(first.plan.listeners.map(\.isSecure) == [true, false, true, true])
+    #expect(contexts(first).map(\.count) == [2, 2], "one for each worker")
+    for worker in 0..<2 {
+      let found = first.rows.pointee.serverContext(1, worker: worker)
+      #expect(found === first.plan.serverContexts[1][worker])
+    }
+    let second = try reload("", listeners: listeners("b.pem", "", "a.pem"))
+    #expect(certificates(second) == [0, -1, 1])
+    #expect(contexts(second) == [contexts(first)[1], contexts(first)[0]], "the same certificate")
+    let renewed = try TestCertificate(TestCertificate.Traits())
+    try fixture.folder.write("b.pem", renewed.pem + renewed.keyPEM())
+    let third = try reload("", listeners: listeners("b.pem", "", "a.pem"))
+    #expect(contexts(third)[1] == contexts(first)[0])
+    #expect(Set(contexts(third)[0]).isDisjoint(with: contexts(first).flatMap { $0 }))
+    withExtendedLifetime((first, second)) {}
+  }
+
   @Test func plainServicesNeedNoContexts() throws {
     let generation = try reload(services(("a", "http://10.0.0.1")))
     #expect(generation.plan.tlsContexts.isEmpty)

@@ -8,6 +8,7 @@ import struct
 
 from .check import Deadline, Failed, Late, eventually, same, shown
 from .kernel import unread
+from .tls import Secured
 from .wire import Cut, Malformed, Reader, framing, parse_response, read_body, read_chunk, send_all
 
 
@@ -26,9 +27,11 @@ def chunked(*pieces):
 
 
 class Client:
-  """One connection, to (host, port) or to the path of a Unix socket; use it in a `with`."""
+  """One connection, to (host, port) or to the path of a Unix socket; use it in a `with`.
 
-  def __init__(self, address, receive_buffer=None, own=None):
+  With `tls`, a `ClientTLS`, it speaks that from the beginning; `handshakes=False` leaves the handshake to the play."""
+
+  def __init__(self, address, receive_buffer=None, own=None, tls=None, handshakes=True):
     is_path = isinstance(address, str)
     self.sock = socket.socket(socket.AF_UNIX if is_path else socket.AF_INET, socket.SOCK_STREAM)
     if own:
@@ -48,7 +51,15 @@ class Client:
       self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     self.sock.setblocking(True)
     self.local, self.remote = self.sock.getsockname(), self.sock.getpeername()
+    if tls:
+      self.sock = Secured(self.sock, tls)
     self.reader = Reader(self.sock)
+    if tls and handshakes:
+      try:
+        self.reader.buffer += self.sock.handshake()
+      except BaseException:
+        self.sock.close()
+        raise
 
   def __enter__(self):
     return self
@@ -132,8 +143,9 @@ class Client:
     deadline = deadline or Deadline()
     if kind == "chunked":
       return read_chunk(self.reader, response, deadline)
-    if not self.reader.buffer:
-      self.reader.fill(deadline)
+    # Within TLS a part of a record is nothing yet.
+    while not self.reader.buffer and self.reader.fill(deadline):
+      pass
     return self.reader.take(len(self.reader.buffer))
 
   def read_at_least(self, count, response, kind):

@@ -1,9 +1,12 @@
 """The configuration of a play: a dictionary, written as YAML."""
 
 import copy
+import os
 import json
 import re
 from decimal import Decimal
+
+from .tls import certificate
 
 _PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9_./:*-]*|[0-9]+(ms|s|m|h|B|KiB|MiB|GiB)")
 _WORDS = {"true", "false", "null", "yes", "no", "on", "off"}
@@ -50,6 +53,16 @@ def merged(base, changes):
   return result
 
 
+def listening_place(name=None):
+  """A listener on any port of loopback; with TLS under a certificate of the stage when it has a name.
+
+  With PLAY_TLS=1 in the environment all have TLS, so that what is promised of plain ones is seen there, too."""
+  if os.environ.get("PLAY_TLS"):
+    name = name or "good"
+  tls = {"tls": {"certificate": certificate(name), "key": certificate(name, "key")}} if name else {}
+  return {"bind": "127.0.0.1:0", **tls}
+
+
 def serving(*origins, service=None, route=None, **changes):
   """One listener, `/health`, and everything else to a service `app` with these origins as endpoints.
 
@@ -58,7 +71,7 @@ def serving(*origins, service=None, route=None, **changes):
   base = {
     "version": 1,
     "server": {"workers": 1, "drain": "5s"},
-    "listeners": {"main": {"bind": "127.0.0.1:0"}},
+    "listeners": {"main": listening_place()},
     "services": {"app": merged({"endpoints": urls}, service or {})},
     "routes": {
       "health": {"path": "/health", "methods": ["GET"], "builtin": "health"},

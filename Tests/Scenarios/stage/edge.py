@@ -14,6 +14,7 @@ from .check import DEADLINE, Failed, Late, eventually, holds, same, shown
 from .client import Client
 from .config import yaml
 from .kernel import cpu, resident
+from .tls import ClientTLS
 from .token import SECRET
 
 _ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..", ".."))
@@ -63,6 +64,8 @@ class Folder:
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(fresh, "w", encoding="utf-8") as file:
       file.write(text)
+    if name.endswith(".key"):
+      os.chmod(fresh, 0o600)
     os.replace(fresh, path)
     return path
 
@@ -212,7 +215,12 @@ class Edge:
     return host, int(port)
 
   def client(self, listener="main", **options):
-    return Client(self.address(listener), **options)
+    """A client of a listener, within TLS where it speaks that."""
+    address = self.address(listener)
+    if self.matching(event="listening", listener=listener)[-1]["scheme"] == "https":
+      if "tls" not in options:
+        options["tls"] = ClientTLS()
+    return Client(address, **options)
 
   @property
   def socket(self):

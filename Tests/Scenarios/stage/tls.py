@@ -1,4 +1,4 @@
-"""TLS for the origin: certificates made by the openssl command, and the server side of a connection."""
+"""TLS: certificates made by the openssl command, and either side of a connection, for origins and for clients."""
 
 import fcntl
 import os
@@ -14,6 +14,7 @@ from .check import DEADLINE, Deadline, Failed, Late, eventually
 from .kernel import unread
 
 _KEY = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+_RSA = ["-newkey", "rsa:2048", "-nodes"]
 _LOCAL = "DNS:localhost,DNS:app.test,IP:127.0.0.1"
 
 # name: the authority that signs, the names it is for, days until it ends
@@ -22,6 +23,7 @@ LEAVES = {
   "wrong-name": ("ca", "DNS:other.test,IP:192.0.2.1", 2),
   "expired": ("ca", _LOCAL, -1),
   "other": ("other-ca", _LOCAL, 2),
+  "rsa": ("ca", _LOCAL, 2),
 }
 
 
@@ -38,7 +40,8 @@ def _make(folder):
     _openssl(folder, "req", "-x509", *_KEY, "-keyout", f"{name}.key", "-out", f"{name}.pem", "-days", "2", "-subj",
              f"/CN={name}", "-addext", f"basicConstraints=critical,{kind}", "-addext", f"subjectAltName={_LOCAL}")
   for name, (authority, names, days) in LEAVES.items():
-    _openssl(folder, "req", "-new", *_KEY, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}",
+    kind = _RSA if name == "rsa" else _KEY
+    _openssl(folder, "req", "-new", *kind, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}",
              "-addext", f"subjectAltName={names}")
     _openssl(folder, "x509", "-req", "-in", f"{name}.csr", "-CA", f"{authority}.pem", "-CAkey", f"{authority}.key",
              "-days", str(days), "-copy_extensions", "copyall", "-out", f"{name}.pem")
@@ -93,15 +96,34 @@ class TLS:
       self.context.minimum_version = self.context.maximum_version = version
 
 
+class ClientTLS:
+  """How a client speaks TLS: whom it trusts and asks for, the versions it knows, the protocols it offers (ALPN).
+
+  `step` is how many bytes of the handshake go out at a time, `early` are bytes that go out together with its end."""
+
+  def __init__(self, ca="ca", name="localhost", version=None, protocols=(), ciphers=None, step=None, early=b""):
+    self.name, self.step, self.early = name, step, early
+    self.context = telling_cuts(ssl.create_default_context(cafile=certificate(ca)))
+    if protocols:
+      self.context.set_alpn_protocols(list(protocols))
+    if version:
+      if version < ssl.TLSVersion.TLSv1_2:
+        self.context.set_ciphers("DEFAULT:@SECLEVEL=0")
+      self.context.minimum_version = self.context.maximum_version = version
+    if ciphers:
+      self.context.set_ciphers(ciphers)
+
+
 class Secured:
-  """The server side of TLS over a socket, with as much of a socket's face as the stage uses.
+  """One side of TLS over a socket, with as much of a socket's face as the stage uses.
 
   The TLS engine works on memory, so that what goes over the wire, and when, is decided here."""
 
   def __init__(self, sock, tls):
     self.raw, self.step, self.early = sock, tls.step, tls.early
     self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    self.stream = tls.context.wrap_bio(self.incoming, self.outgoing, server_side=True)
+    name = getattr(tls, "name", None)
+    self.stream = tls.context.wrap_bio(self.incoming, self.outgoing, server_side=name is None, server_hostname=name)
     self.stream.asked_name = None
     self.unsent = b""
     self.waiting = 0
@@ -113,8 +135,15 @@ class Secured:
     """The name that the client sent (SNI), None for none."""
     return self.stream.asked_name
 
+  def hello(self):
+    """The first step of a client's handshake alone."""
+    try:
+      self.stream.do_handshake()
+    except ssl.SSLWantReadError:
+      self.flush()
+
   def handshake(self):
-    """Returns what came behind it. Raises ssl.SSLError when both do not agree, OSError when the client goes."""
+    """Returns what came behind it. Raises ssl.SSLError when both do not agree, OSError when the other side goes."""
     deadline = Deadline()
     while True:
       try:
@@ -139,7 +168,7 @@ class Secured:
     waiting = select.poll()
     waiting.register(self.raw, select.POLLIN)
     if not waiting.poll(deadline.left() * 1000):
-      raise Late("the client does not go on with the handshake")
+      raise Late("the other side does not go on with the handshake")
     self.feed()
 
   def feed(self):
@@ -157,7 +186,7 @@ class Secured:
       sent = self.raw.send(self.unsent[:self.step], socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
       self.unsent = self.unsent[sent:]
       if self.step:
-        eventually(lambda: not unread(self.raw.getpeername(), self.raw.getsockname()), "the client reads the handshake")
+        eventually(lambda: not unread(self.raw.getpeername(), self.raw.getsockname()), "the handshake is read")
 
   def send_part(self, data, count):
     """Sends only the first bytes of the record that `data` makes."""
@@ -177,7 +206,7 @@ class Secured:
     return taken
 
   def recv(self, size, _flags=0):
-    """Everything that has come; b"" when the client has said that it is done. An end without that is an OSError."""
+    """Everything that has come; b"" when the other side has said that it is done. An end without that is an OSError."""
     self.feed()
     return self.decrypted(size)
 
@@ -214,7 +243,7 @@ class Secured:
     self.ready = False
     try:
       self.stream.unwrap()
-    except (ssl.SSLError, ValueError):  # the client has not said the same yet
+    except (ssl.SSLError, ValueError):  # the other side has not said the same yet
       pass
     self.flush_quietly()
 

@@ -38,8 +38,11 @@ final class Snapshot: Sendable {
   let stores: StoreSettings
   /// The certificates that https services are verified against, each file once.
   let trustFiles: [TrustFile]
-  /// Over the bytes of every file, those of `trustFiles` and `scripts` included, every value taken from the
-  /// environment or a `${file:…}`, and the secret of `--dev`: equal hashes mean an equal configuration.
+  /// What listeners with TLS prove themselves with, each pair of files once.
+  let certificates: [CertificateFile]
+  /// Over the bytes of every file, those of `trustFiles` and `scripts` included, every certificate of `certificates`,
+  /// every value taken from the environment or a `${file:…}`, and the secret of `--dev`: equal hashes mean an equal
+  /// configuration.
   let contentHash: UInt64
 
   /// A snapshot from its parts.
@@ -48,7 +51,7 @@ final class Snapshot: Sendable {
     log: LogSettings, auth: AuthSettings, roles: [Role], policies: [PolicySettings], scripts: [ScriptFile],
     providers: [Provider] = [], models: [Model] = [], credits: CreditSettings = CreditSettings(initial: .zero),
     stores: StoreSettings = StoreSettings(ledger: .memory, durability: .strict), trustFiles: [TrustFile],
-    contentHash: UInt64
+    certificates: [CertificateFile] = [], contentHash: UInt64
   ) {
     self.server = server
     self.limits = limits
@@ -65,6 +68,7 @@ final class Snapshot: Sendable {
     self.credits = credits
     self.stores = stores
     self.trustFiles = trustFiles
+    self.certificates = certificates
     self.contentHash = contentHash
   }
 }
@@ -103,6 +107,8 @@ struct ServerSettings: Sendable, Equatable {
   var bodyMemoryBytes = 256 << 20
   /// Whether a route to the statistics may be open to all; checks see to it that others are not.
   var statsArePublic = false
+  /// From a connection to the end of the TLS handshake.
+  var handshakeTimeoutMilliseconds = 10_000
 }
 
 /// `limits`: sizes of messages.
@@ -161,6 +167,16 @@ struct TrustFile: Sendable, Equatable {
   let contentHash: UInt64
 }
 
+/// Certificate and key of a listener, read with the configuration and known to belong together.
+struct CertificateFile: Sendable {
+  /// The path of the certificate, resolved against the folder of the main file.
+  let path: String
+  /// Over the certificates, see ContentHash: to each belongs one key only.
+  let contentHash: UInt64
+  /// What was read.
+  let identity: TLSIdentity
+}
+
 /// One row of `listeners`.
 struct Listener: Sendable, Equatable {
   /// Unique among listeners.
@@ -171,6 +187,10 @@ struct Listener: Sendable, Equatable {
   var isOnlyNamed = false
   /// Operators are served here, and no route.
   var isAdmin = false
+  /// Clients speak TLS here.
+  var isSecure = false
+  /// An index into `Snapshot.certificates`; nil without TLS, or when a placeholder stands for a path.
+  var certificate: Int?
 }
 
 /// One row of `services`.

@@ -35,6 +35,9 @@ enum ServerSection {
     "bodies", .size((1 << 20)...(1 << 40)), .literal("256MiB"), .live,
     "Bodies that must be read as a whole before they are sent on; beyond: 503.")
 
+  static let handshake = SchemaRow(
+    "handshake", .duration(1...600_000), .literal("10s"), .live,
+    "From a connection at a listener with TLS to the end of the TLS handshake; then the connection closes.")
   static let head = SchemaRow(
     "head", .duration(1...3_600_000), .literal("15s"), .live,
     "From the first byte of a request head to its last; then 408.")
@@ -52,7 +55,7 @@ enum ServerSection {
     "How often a host name is resolved again; its last addresses stay while that fails.")
 
   static let timeoutSchema = SchemaSection(
-    "serverTimeouts", "How long Edge waits for a client.", [head, idle, body, send])
+    "serverTimeouts", "How long Edge waits for a client.", [handshake, head, idle, body, send])
   static let memorySchema = SchemaSection(
     "serverMemory", "What requests may take of memory together.", [bodies])
   static let dnsSchema = SchemaSection("dns", "How the host names of endpoints are followed.", [refresh])
@@ -76,7 +79,8 @@ enum ServerSection {
       sendTimeoutMilliseconds: try timeouts.integer(send),
       dnsRefreshMilliseconds: try dns.integer(refresh),
       bodyMemoryBytes: try fields.section(memory).integer(bodies),
-      statsArePublic: try fields.text(stats) != guarded)
+      statsArePublic: try fields.text(stats) != guarded,
+      handshakeTimeoutMilliseconds: try timeouts.integer(handshake))
   }
 
   /// Whether routes to the statistics must be guarded; nothing is concluded from a wrong value.
