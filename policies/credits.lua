@@ -24,9 +24,9 @@ local function check(asked, ctx)
   if available < estimate then insufficient(estimate, available) end
 end
 
--- On a WebSocket each message costs, not its opening.
+-- On a WebSocket each message costs, not its opening; where nobody is asked about messages, the opening does.
 function policy.on_request(req, ctx)
-  if not req.upgrade then check(req, ctx) end
+  if not req.messages then check(req, ctx) end
 end
 
 policy.on_message = check

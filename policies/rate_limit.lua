@@ -22,9 +22,9 @@ local function take(asked, ctx)
   if not granted then edge.refuse("RATE_LIMIT_EXCEEDED", {retry_after = wait}) end
 end
 
--- On a WebSocket each message counts, not its opening.
+-- On a WebSocket each message counts, not its opening; where nobody is asked about messages, the opening does.
 function policy.on_request(req, ctx)
-  if not req.upgrade then take(req, ctx) end
+  if not req.messages then take(req, ctx) end
 end
 
 policy.on_message = take

@@ -87,6 +87,12 @@ function tests.its_opening_costs_nothing(t)
   t.passes(paid(t):on_request(opened))
 end
 
+function tests.where_messages_are_not_asked_about_the_opening_costs(t)
+  local opening = {upgrade = true, messages = false, estimate = 1, ctx = {user = "ann"}}
+  t.refuses(paid(t, {ann = "0.5"}):on_request(opening), "INSUFFICIENT_CREDITS", {required = 1, available = 0.5})
+  t.passes(paid(t, {ann = 1}):on_request(opening))
+end
+
 function tests.a_message_that_nobody_serves_is_refused_as_such(t)
   t.refuses(paid(t, {ann = 3}):on_message(sent("ann", {refused = "MODEL_NOT_FOUND"})), "MODEL_NOT_FOUND")
 end

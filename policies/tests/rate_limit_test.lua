@@ -102,6 +102,13 @@ function tests.on_a_websocket_messages_count_and_its_opening_does_not(t)
   t.passes(policy:on_message(from("bob")))
 end
 
+function tests.where_messages_are_not_asked_about_the_opening_counts(t)
+  local policy = limited(t, {limit = "2 per 1m"})
+  local opening = {route = "chat", upgrade = true, messages = false, ctx = {user = "ann"}}
+  for _ = 1, 2 do t.passes(policy:on_request(opening)) end
+  t.refuses(policy:on_request(opening), "RATE_LIMIT_EXCEEDED")
+end
+
 function tests.messages_and_requests_count_together(t)
   local policy = limited(t, {limit = "2 per 1m"})
   t.passes(policy:on_request(from("ann")))

@@ -130,6 +130,9 @@ enum Limits {
   static let controlFramesMax = 100
   /// How long the client's answer to the end of a WebSocket is awaited.
   static let closeMilliseconds: UInt64 = 5_000
+  /// Towards a service, and back, a frame on a WebSocket passes as it is when it is no longer than this, head and all;
+  /// of a longer one what has come passes as a fragment.
+  static let heldFrameBytes = 16 << 10
   /// WebSockets that are moved to a new generation in one turn of the loop.
   static let sessionsMovedPerTurn = 256
   /// The longest host name (RFC 1035 section 2.3.4) with a colon and a port.

@@ -116,12 +116,26 @@ struct ExplainExchange {
       }
       return nil
     }
+    if let settings = route.serviceSocket, wire.head.asksUpgrade { return refusal(settings) }
     if case .models = route.target, wire.head.method != .post {
       return Refusal(.methodNotAllowed, allowed: Method.post.bit)
     }
     if case .length(let length) = wire.head.framing, length > route.bodyBytesMax { return Refusal(.messageTooLarge) }
     // In chunks, it shows while the body comes.
     if let body = request.body, body.count > route.bodyBytesMax { return Refusal(.messageTooLarge) }
+    return nil
+  }
+
+  /// The same where a WebSocket to a service is asked for.
+  private func refusal(_ settings: ServiceSocketSettings) -> Refusal? {
+    if case .refused(let code, let message) = WebSocketHandshake.read(wire.head, wire.received) {
+      return Refusal(code, "\(message)")
+    }
+    if settings.treatment == .refuse { return Refusal(.forbidden, "No WebSocket may be opened here.") }
+    let row = SocketRow(settings.common, arena: wire.arena)
+    if wire.received.count(named: "origin") > 1 || !row.allows(wire.received.value(named: "origin")) {
+      return Refusal(.forbidden, "Pages of this origin may not open a WebSocket here.")
+    }
     return nil
   }
 
@@ -137,8 +151,8 @@ struct ExplainExchange {
   private var view: RequestView {
     var target = wire.target
     var token = QueryToken.Finding.none
-    let isUpgrade = route.socket != nil
-    if isUpgrade, route.socket?.takesQueryToken ?? false {
+    let isUpgrade = route.socket != nil || route.serviceSocket != nil && wire.head.asksUpgrade
+    if isUpgrade, (route.socket ?? route.serviceSocket?.common)?.takesQueryToken ?? false {
       let room = 2 * max(1, target.queryCount)
       token = QueryToken.take(from: &target, area: wire.arena.allocate(UInt8.self, count: room), room)
     }
@@ -146,6 +160,7 @@ struct ExplainExchange {
       received: wire.received, method: wire.method, target: target, host: wire.host, client: ExplainExchange.client,
       id: PolicyRehearsal.requestID, listener: wire.arena.text(listener.name), route: policyRoute)
     view.isUpgrade = isUpgrade
+    view.asksMessages = route.socket != nil
     switch token {
     case .none: break
     case .one(let token): view.queryToken = token

@@ -107,8 +107,8 @@ extension SectionFields {
       var fields = SectionFields(path: path(of: row.key), section: section, place: place)
       fields.fill(&references, into: &diagnoses)
       return Setting(value: .section(fields), origin: .fallback)
-    case .literalWith(let key, let value, _) where settings[key]?.value != .text(value): return nil
-    case .literal(let text), .literalWith(_, _, let text):
+    case .literalWith(let conditions, _) where !conditions.contains(where: holds): return nil
+    case .literal(let text), .literalWith(_, let text):
       return Setting(value: try? row.type.readDefault(text), origin: .fallback)
     case .environment(let name, let suffix, let otherwise):
       guard let value = references.variables.nonEmpty(name) else {
@@ -127,6 +127,11 @@ extension SectionFields {
         return Setting(value: nil, origin: .environment(name))
       }
     }
+  }
+
+  private func holds(_ condition: SchemaCondition) -> Bool {
+    guard let value = settings[condition.key]?.value else { return false }
+    return condition.value.map { value == .text($0) } ?? true
   }
 
   private func reportVariable(

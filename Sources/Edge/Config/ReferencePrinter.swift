@@ -52,7 +52,7 @@ enum ReferencePrinter {
       case .named, .tree: "empty"
       default: "`[]`"
       }
-    case .literal(let text), .literalWith(_, _, let text): "`\(text)`"
+    case .literal(let text), .literalWith(_, let text): "`\(text)`"
     case .environment(let name, let suffix, let otherwise):
       "`\(name)`" + (suffix.isEmpty ? "" : " in \(suffix)") + (otherwise.map { ", else `\($0)`" } ?? "")
     }

@@ -67,7 +67,7 @@ enum SchemaPrinter {
     var text = row.doc
     switch row.fallback {
     case .required, .requiredSince, .absent, .empty: break
-    case .literal(let value), .literalWith(_, _, let value): pairs.append(("default", literal(value, of: row.type)))
+    case .literal(let value), .literalWith(_, let value): pairs.append(("default", literal(value, of: row.type)))
     case .environment(let name, _, let otherwise):
       text += " The variable \(name) changes the default."
       if let otherwise { pairs.append(("default", literal(otherwise, of: row.type))) }

@@ -13,8 +13,12 @@ enum SocketChecks {
       if hasSockets(route) {
         methods(route, into: &diagnoses)
         bodies(route, into: &diagnoses)
+        for row in RouteSection.serviceSocketRows {
+          stray(route, row, "on routes with a 'service' only", into: &diagnoses)
+        }
       } else if isKnown(route) {
         strays(route, into: &diagnoses)
+        if leadsToService(route) { service(route, into: &diagnoses) }
       }
     }
   }
@@ -33,15 +37,51 @@ enum SocketChecks {
     return setting.value != nil && !setting.isPlaceholder
   }
 
-  /// Keys of WebSockets on a route that has none.
+  /// Whether a route leads to a service, where WebSockets may be opened, too.
+  private static func leadsToService(_ route: NamedFields) -> Bool {
+    route.fields.keyPlaces[RouteSection.service.key] != nil
+      || !route.fields.suspects.isDisjoint(with: [RouteSection.service.key])
+  }
+
+  /// Keys of WebSockets on a route that has none, or none of this kind.
   private static func strays(_ route: NamedFields, into diagnoses: inout DiagnosisList) {
-    for row in RouteSection.socketRows {
-      guard let place = route.fields.keyPlaces[row.key] else { continue }
-      diagnoses.error(
-        place,
-        "'\(row.key)' has a meaning on routes with 'dialect: \(RouteSection.socketDialect.rawValue)' only: "
-          + "no WebSocket is opened here",
-        hint: "remove '\(row.key)'")
+    let dialect = "'dialect: \(RouteSection.socketDialect.rawValue)'"
+    let isService = leadsToService(route)
+    let shared = Set(RouteSection.sharedSocketRows.map(\.key))
+    for row in RouteSection.socketRows where !(isService && shared.contains(row.key)) {
+      let others = shared.contains(row.key) ? "a 'service' or \(dialect)" : dialect
+      let reason = isService ? "messages to a service pass unread" : "no WebSocket is opened here"
+      stray(route, row, "on routes with \(others) only: \(reason)", into: &diagnoses)
+    }
+    if isService { return }
+    for row in RouteSection.serviceSocketRows {
+      stray(route, row, "on routes with a 'service' only", into: &diagnoses)
+    }
+  }
+
+  private static func stray(
+    _ route: NamedFields, _ row: SchemaRow, _ reason: String, into diagnoses: inout DiagnosisList
+  ) {
+    guard let place = route.fields.keyPlaces[row.key] else { return }
+    diagnoses.error(place, "'\(row.key)' has a meaning \(reason)", hint: "remove '\(row.key)'")
+  }
+
+  /// What has no meaning where frames are not read, or no WebSocket is opened.
+  private static func service(_ route: NamedFields, into diagnoses: inout DiagnosisList) {
+    guard let setting = route.fields[RouteSection.webSocket], !setting.isPlaceholder,
+      case .text(let text) = setting.value, let treatment = SocketTreatment(rawValue: text)
+    else { return }
+    switch treatment {
+    case .proxy: break
+    case .tunnel:
+      stray(
+        route, RouteSection.messageSize,
+        "with 'websocket: \(SocketTreatment.proxy.rawValue)' only: in a tunnel no "
+          + "message is read", into: &diagnoses)
+    case .refuse:
+      for row in RouteSection.sharedSocketRows + [RouteSection.webSocketIdle] {
+        stray(route, row, "where WebSockets are opened only, and 'websocket: \(text)' lets none", into: &diagnoses)
+      }
     }
   }
 

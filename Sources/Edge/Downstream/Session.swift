@@ -158,6 +158,7 @@ extension SessionEnd {
     case .reload: .restart
     case .slow, .limit: .policyViolation
     case .internalError: .tryLater
+    case .service: .internalError
     }
   }
 }

@@ -14,6 +14,7 @@
 //              that was charged waits for the ledger
 //              connecting … responding ─▶ settling: an answer on a WebSocket breaks off, or its client cancels it
 //              connecting, requesting, awaiting ─▶ deciding: a provider has failed, another one may be asked
+//              awaiting ─▶ ended: a service has agreed to a WebSocket
 //              (from every state: the client goes, somebody stops it; wentStale leads from requesting and awaiting back
 //              to connecting)
 
@@ -157,6 +158,17 @@ struct ExchangeMachine: BitwiseCopyable, Equatable {
     case .deciding, .suspended, .connecting, .duplex, .responding, .settling, .flushing, .ended: return bug(#function)
     }
     return .nothing
+  }
+
+  /// The service has agreed to a WebSocket: its connection and the client's belong to that from now on.
+  mutating func upgraded() -> ExchangeActions {
+    switch state {
+    case .awaiting:
+      state = .ended
+      return ExchangeActions(.finish, cause: .completed)
+    case .deciding, .suspended, .connecting, .requesting, .duplex, .responding, .settling, .flushing, .ended:
+      return bug(#function)
+    }
   }
 
   /// The response is whole. `reusable`: the service keeps the connection and nothing follows the response on it.

@@ -14,6 +14,8 @@ enum ConnectionRole: UInt8 {
   case serverExchange
   /// Accepted: a WebSocket.
   case serverSession
+  /// Accepted: the client's end of a WebSocket to a service.
+  case serverPair
   /// Accepted: all was written, the client's remaining bytes are read and dropped.
   case serverLingering
   /// Opened by Edge: not connected yet.
@@ -24,6 +26,10 @@ enum ConnectionRole: UInt8 {
   case clientExchange
   /// Opened by Edge: kept for the next exchange.
   case clientIdle
+  /// Opened by Edge: the service's end of a WebSocket.
+  case clientPair
+  /// Opened by Edge: all was written, the service's remaining bytes are read and dropped.
+  case clientLingering
   /// No socket: stands where the client's connection would, for an exchange that no client asked for.
   case fetchDeadline
   /// No socket: the same for a message on a WebSocket.
@@ -32,8 +38,10 @@ enum ConnectionRole: UInt8 {
   /// A client's connection, accepted by Edge.
   var isServer: Bool {
     switch self {
-    case .serverHandshaking, .serverIdle, .serverHead, .serverExchange, .serverSession, .serverLingering: true
-    case .free, .clientConnecting, .clientHandshaking, .clientExchange, .clientIdle, .fetchDeadline, .messageDeadline:
+    case .serverHandshaking, .serverIdle, .serverHead, .serverExchange, .serverSession, .serverPair, .serverLingering:
+      true
+    case .free, .clientConnecting, .clientHandshaking, .clientExchange, .clientIdle, .clientPair, .clientLingering,
+      .fetchDeadline, .messageDeadline:
       false
     }
   }
@@ -61,7 +69,7 @@ struct Connection: SlabSlot {
   var listener: UInt8
   /// The exchange that runs on it, or -1.
   var exchange: Int32
-  /// The WebSocket that it is, or -1.
+  /// The WebSocket that it is, or the pair whose end it is, or -1.
   var session: Int32
   /// Client connections: the endpoint it leads to, by its stable place.
   var endpoint: Int32
@@ -72,7 +80,7 @@ struct Connection: SlabSlot {
   var input: Buffer
   /// Bytes to be sent as soon as the peer takes them.
   var output: Buffer
-  /// How far `input` was searched for the end of a line.
+  /// How far `input` was searched for the end of a line; of a pair, how much of it was looked at.
   var scanned: Int32
   var timer: TimerLink
   /// Bytes read and dropped while lingering.

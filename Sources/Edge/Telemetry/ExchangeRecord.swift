@@ -76,6 +76,8 @@ enum RecordText {
   static let methodOffset = requestIDOffset + Limits.requestIDBytes
   static let principalOffset = methodOffset + Limits.methodBytesMax
   static let messageOffset = principalOffset + Limits.recordPrincipalBytes
+  /// What opens a WebSocket to a service is no message: the key that the service was asked with, 16 bytes.
+  static let upgradeKeyOffset = messageOffset
   static let peerOffset = messageOffset + Limits.messageIDBytes
   static let bytes = peerOffset + Limits.addressTextBytes
 }

@@ -70,6 +70,16 @@ enum SessionReload: Sendable, Equatable {
   case close
 }
 
+/// What becomes of WebSockets that clients open on a route to a service (`websocket`).
+enum SocketTreatment: String, Sendable, CaseIterable {
+  /// Every frame is read and checked, and written anew.
+  case proxy
+  /// Once it is open, bytes pass unread.
+  case tunnel
+  /// None is opened.
+  case refuse
+}
+
 /// Where credits are kept (`stores.ledger`).
 enum LedgerStore: String, Sendable, CaseIterable {
   /// A file in `server.var`.

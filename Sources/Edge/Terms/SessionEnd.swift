@@ -23,6 +23,8 @@ enum SessionEnd: UInt8, CaseIterable {
   case limit
   /// Edge itself was wrong.
   case internalError
+  /// The service behind it closed it, its connection broke, or it broke the rules.
+  case service
 
   /// As the log and the label have it.
   var name: StaticString {
@@ -37,6 +39,7 @@ enum SessionEnd: UInt8, CaseIterable {
     case .slow: "slow"
     case .limit: "limit"
     case .internalError: "error"
+    case .service: "service"
     }
   }
 }

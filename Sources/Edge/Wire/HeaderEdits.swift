@@ -61,6 +61,11 @@ struct HeaderEdits: BitwiseCopyable {
     return nil
   }
 
+  /// Whether something was set under a name in lower case, or removed.
+  func has(_ name: StaticString) -> Bool {
+    find(UnsafeBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount)) != nil
+  }
+
   /// Calls `body` for each entry, in the order they were set.
   @inline(__always)
   func forEach(_ body: (HeaderEdit) -> Void) {

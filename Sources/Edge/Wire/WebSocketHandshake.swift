@@ -22,7 +22,7 @@ enum WebSocketHandshake {
   /// What a client appends to its key in its mind (RFC 6455 section 1.3).
   private static let guid: StaticString = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
   /// A key is 16 bytes in base64.
-  private static let keyBytes = 16
+  static let keyBytes = 16
   /// An accept is a SHA-1 in base64.
   static let acceptCount = 28
 

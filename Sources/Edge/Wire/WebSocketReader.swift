@@ -36,6 +36,26 @@ struct CloseCode: RawRepresentable, BitwiseCopyable, Equatable, Sendable {
   }
 }
 
+/// What a close frame says.
+enum CloseReading: BitwiseCopyable {
+  /// nil: nothing.
+  case said(CloseCode?)
+  /// It says what none may.
+  case fault(CloseCode)
+}
+
+extension CloseCode {
+  /// Reads the payload of a close frame: nothing, or a code and a reason (RFC 6455 section 5.5.1).
+  static func read(_ payload: UnsafePointer<UInt8>, _ count: Int) -> CloseReading {
+    if count == 0 { return .said(nil) }
+    if count == 1 { return .fault(.protocolError) }
+    let code = CloseCode(rawValue: UInt16(payload[0]) << 8 | UInt16(payload[1]))
+    if !code.isSendable { return .fault(.protocolError) }
+    var reason = WebSocketText()
+    return reason.take(payload + 2, count - 2) && reason.isWhole ? .said(code) : .fault(.badText)
+  }
+}
+
 /// What a piece of a WebSocket's bytes says.
 struct WebSocketStep: BitwiseCopyable {
   enum Kind: UInt8 {
@@ -234,18 +254,12 @@ struct WebSocketReader: BitwiseCopyable {
   /// A whole close frame: nothing, or a code and a reason (RFC 6455 section 5.5.1).
   private mutating func readClose(_ consumed: Int, _ count: Int) -> WebSocketStep {
     var step = WebSocketStep(kind: .close, consumed: consumed)
-    if controlCount > 0 {
-      if controlCount == 1 { return fault(.protocolError, count) }
-      let code = CloseCode(rawValue: UInt16(control[0]) << 8 | UInt16(control[1]))
-      if !code.isSendable { return fault(.protocolError, count) }
-      var reasonIsText = false
-      withControl { reason in
-        var check = WebSocketText()
-        guard let start = reason.baseAddress else { return }
-        reasonIsText = check.take(start, reason.count) && check.isWhole
-      }
-      if !reasonIsText { return fault(.badText, count) }
-      step.code = code
+    let reading = control.span.withUnsafeBufferPointer { bytes in
+      bytes.baseAddress.map { CloseCode.read($0, Int(controlCount)) } ?? .said(nil)
+    }
+    switch reading {
+    case .fault(let code): return fault(code, count)
+    case .said(let code): step.code = code
     }
     stage = .ended
     return step

@@ -39,7 +39,8 @@ enum WebSocketFrame {
     return (2 + width, count)
   }
 
-  fileprivate static func writeHead(
+  /// Writes a head; there is room for it.
+  static func writeHead(
     _ opcode: WebSocketOpcode, isFinal: Bool, payload: Int, mask: WebSocketMask?, at place: BytePointer
   ) {
     place[0] = opcode.rawValue | (isFinal ? 0x80 : 0)

@@ -191,6 +191,7 @@ extension Worker {
           closeUnlessAsking(index)
         }
         if role == .serverSession { drainSession(index) }
+        if role == .serverPair { drainPair(index) }
         connections.slots[Int(index)].listener = ListenerBoard.none
       }
     }

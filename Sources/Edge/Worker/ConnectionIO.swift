@@ -100,9 +100,9 @@ extension Worker {
   // MARK: Reading
 
   /// Reads into the scratch area, and notes whether there may be more: a read that leaves room has taken everything,
-  /// but for the end of the connection, which only another read shows.
+  /// but for the end of the connection, which only another read shows. `kept` bytes stand in the area already.
   @inline(__always)
-  func read(_ index: Int32) -> IOResult { read(index, scratch, Limits.readBytes) }
+  func read(_ index: Int32, behind kept: Int = 0) -> IOResult { read(index, scratch + kept, Limits.readBytes) }
 
   /// The same into any place.
   @inline(__always)
@@ -178,7 +178,7 @@ extension Worker {
     dropInput(index)
     connection.pointee.tls?.close()
     connection.pointee.tls = nil
-    connection.pointee.role = .serverLingering
+    connection.pointee.role = connection.pointee.role.isServer ? .serverLingering : .clientLingering
     connection.pointee.lingered = 0
     _ = shutdown(connection.pointee.fd, Int32(SHUT_WR))
     wheel.arm(index, clock.milliseconds + UInt64(Limits.lingerMilliseconds))
@@ -266,11 +266,12 @@ extension Worker {
     let connection = connections.slots + Int(index)
     let exchange = connection.pointee.exchange
     switch connection.pointee.role {
-    case .serverIdle, .serverLingering, .clientIdle: closeConnection(index)
+    case .serverIdle, .serverLingering, .clientIdle, .clientLingering: closeConnection(index)
     case .serverHandshaking: clientHandshakeTimedOut(index)
     case .serverHead: headTimedOut(index)
     case .serverExchange, .messageDeadline: serverTimedOut(index, exchange)
     case .serverSession: sessionTimerExpired(index)
+    case .serverPair, .clientPair: pairTimerExpired(index)
     case .clientConnecting: connectFailed(exchange)
     case .clientHandshaking: handshakeFailed(index, reason: "it took longer than timeouts.connect")
     case .clientExchange:

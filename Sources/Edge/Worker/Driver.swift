@@ -25,7 +25,8 @@ extension Worker {
     case .serverHandshaking: serveHandshake(index)
     case .serverExchange: serveServer(index)
     case .serverSession: serveSession(index)
-    case .serverLingering: linger(index)
+    case .serverPair, .clientPair: servePair(index)
+    case .serverLingering, .clientLingering: linger(index)
     case .clientConnecting: finishConnect(index)
     case .clientHandshaking: shakeHands(index)
     case .clientExchange: serveClient(index)
@@ -190,6 +191,8 @@ extension Worker {
       slot.pointee.judgesChunks = row.judgesChunks
       if row.isSocket {
         askUpgrade(exchange, request, row)
+      } else if head.asksUpgrade, row.service >= 0 {
+        askServiceUpgrade(exchange, request, row)
       } else if row.dialect != nil, head.method != .post {
         discardEarlyBody(exchange, request)
         replyDetail.allowed = Method.post.bit
@@ -228,6 +231,8 @@ extension Worker {
       } else {
         answerOptions(exchange, Method.servedBits)
       }
+    } else if exchanges.slots[Int(exchange)].upgrades {
+      forwardUpgrade(exchange, row.service, request, edits)
     } else {
       forward(exchange, row.service, request, edits)
     }

@@ -116,6 +116,7 @@ extension Worker {
       case .complete: break
       }
       if head.status >= 200 { break }
+      if head.status == 101, slot.pointee.upgrades { break }
       // Interim responses are between the service and Edge; 101 was not asked for.
       slot.pointee.interimResponses += 1
       if head.status == 101 || Int(slot.pointee.interimResponses) > Limits.interimResponsesMax {
@@ -156,6 +157,7 @@ extension Worker {
 
   /// The head goes to the client, with what policies have set, and behind it as much of the body as came with it.
   func writeResponse(_ exchange: Int32, _ head: ResponseHead, _ bytes: BytePointer, _ count: Int) {
+    if head.status == 101 { return openPair(exchange, head, bytes, count) }
     let slot = exchanges.slots + Int(exchange)
     let client = slot.pointee.client
     slot.pointee.responseFraming = framing(of: head, exchange)

@@ -46,6 +46,10 @@ struct RouteRow: BitwiseCopyable {
   /// It is spoken on WebSockets, and how.
   var isSocket = false
   var socket = SocketRow()
+  /// What becomes of WebSockets to its service; `socket` has whose pages may open one and what a reload does.
+  var serviceSocket = ServiceSocketRow()
+  /// Its name as a number, for what outlives its generation.
+  var nameHash: UInt64 = 0
   /// Changes with anything that the route says, and with the policies behind it.
   var contentHash: UInt64 = 0
 }
@@ -259,6 +263,11 @@ struct GenerationRows: BitwiseCopyable {
       row.isSocket = true
       row.socket = SocketRow(socket, arena: arena)
     }
+    if let socket = route.serviceSocket {
+      row.serviceSocket = ServiceSocketRow(socket)
+      row.socket = SocketRow(socket.common, arena: arena)
+    }
+    row.nameHash = ContentHash.of(Array(route.name.utf8))
     return row
   }
 

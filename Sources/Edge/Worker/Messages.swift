@@ -63,8 +63,9 @@ extension Worker {
       case .serverIdle, .serverHandshaking: closeUnlessAsking(index)
       case .clientIdle: closeConnection(index)
       case .serverSession: drainSession(index)
+      case .serverPair: drainPair(index)
       case .free, .serverHead, .serverExchange, .serverLingering, .clientConnecting, .clientHandshaking,
-        .clientExchange, .fetchDeadline, .messageDeadline:
+        .clientExchange, .clientPair, .clientLingering, .fetchDeadline, .messageDeadline:
         break
       }
     }
@@ -72,7 +73,8 @@ extension Worker {
 
   /// Whether a draining worker has nothing left to do, or no time.
   func checkDrain() {
-    if !shared.isAnyAccepting, counters.value(.serverConnections, worker: index) == 0, exchanges.used == 0 {
+    let isIdle = counters.value(.serverConnections, worker: index) == 0 && exchanges.used == 0 && pairs.used == 0
+    if !shared.isAnyAccepting, isIdle {
       isStopped = true
       return
     }
@@ -89,7 +91,8 @@ extension Worker {
         let exchange = connections.slots[Int(index)].exchange
         perform(exchange, exchanges.slots[Int(exchange)].machine.stopped(.drain))
       case .serverSession: cutSession(index)
-      case .serverHandshaking, .serverIdle, .serverHead, .serverLingering: closeConnection(index)
+      case .serverPair, .clientPair: cutPair(index)
+      case .serverHandshaking, .serverIdle, .serverHead, .serverLingering, .clientLingering: closeConnection(index)
       case .free, .clientConnecting, .clientHandshaking, .clientExchange, .clientIdle, .messageDeadline: break
       }
     }

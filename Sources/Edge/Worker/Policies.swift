@@ -135,6 +135,7 @@ extension Worker {
       route: PolicyRoute(
         name: row.name, permission: row.permission, parameters: row.parameters, isLasting: true))
     view.isUpgrade = slot.pointee.upgrades
+    view.asksMessages = slot.pointee.upgrades && row.isSocket
     switch token {
     case .none: break
     case .one(let token): view.queryToken = token
@@ -216,9 +217,10 @@ extension Worker {
     let edits = withMachine(of: exchange) { $0.host.edits }
     hideRequest(exchange)
     notePrincipal(exchange)
-    if exchanges.slots[Int(exchange)].upgrades {
+    let row = rows(of: exchange).routeRows[Int(exchanges.slots[Int(exchange)].route)]
+    if row.isSocket, exchanges.slots[Int(exchange)].upgrades {
       acceptUpgrade(exchange, request)
-    } else if rows(of: exchange).routeRows[Int(exchanges.slots[Int(exchange)].route)].costs {
+    } else if row.costs {
       startSelecting(exchange, request)
     } else {
       lead(exchange, request, edits)

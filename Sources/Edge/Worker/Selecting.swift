@@ -44,8 +44,8 @@ extension Worker {
   func priceQuestion(_ exchange: Int32, _ request: ArrivedRequest) -> PriceQuestion {
     let slot = exchanges.slots + Int(exchange)
     let row = rows(of: exchange).routeRows[Int(slot.pointee.route)]
-    // On a WebSocket each message costs, not its opening.
-    if slot.pointee.upgrades { return .free }
+    // On a WebSocket each message costs, not its opening, unless nobody reads its messages.
+    if slot.pointee.upgrades, row.isSocket { return .free }
     guard row.dialect != nil else { return row.price.map { .known($0) } ?? .free }
     guard slot.pointee.request.isEnded else { return .needsBody }
     readModelRequest(exchange, request)

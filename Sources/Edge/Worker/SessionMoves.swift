@@ -7,17 +7,24 @@ extension Worker {
   /// All of them are looked at after a reload, some in each turn.
   func startMoving() { movedSessions = 0 }
 
-  /// Looks at some.
+  /// Looks at some; pairs come behind sessions.
   func moveSessions() {
-    let end = min(movedSessions + Int32(Limits.sessionsMovedPerTurn), sessions.everUsed)
+    let count = sessions.everUsed + pairs.everUsed
+    let end = min(movedSessions + Int32(Limits.sessionsMovedPerTurn), count)
     while movedSessions < end {
       let session = movedSessions
       movedSessions += 1
+      if session >= sessions.everUsed {
+        let slot = pairs.slots + Int(session - sessions.everUsed)
+        let isThere = slot.pointee.client.connection >= 0 || slot.pointee.service.connection >= 0
+        if isThere, slot.pointee.generation != rows.number { movePair(session - sessions.everUsed) }
+        continue
+      }
       let slot = sessions.slots + Int(session)
       if slot.pointee.memory == nil || slot.pointee.connection < 0 { continue }
       if slot.pointee.generation != rows.number { moveSession(session) }
     }
-    if movedSessions >= sessions.everUsed { movedSessions = .max }
+    if movedSessions >= count { movedSessions = .max }
   }
 
   /// Takes one over to this generation.
@@ -58,6 +65,35 @@ extension Worker {
       if known.count == name.count, equalBytes(known.start, start, known.count) { return Int32(route) }
     }
     return -1
+  }
+
+  /// Takes a WebSocket to a service over to this generation.
+  func movePair(_ pair: Int32) {
+    let slot = pairs.slots + Int(pair)
+    slot.pointee.generation = rows.number
+    guard let route = (0..<rows.routeCount).first(where: { opensPairs(rows.routeRows[$0], slot.pointee.route) }) else {
+      performPair(pair, slot.pointee.machine.mustEnd(.reload))
+      return
+    }
+    let row = rows.routeRows[route]
+    let isSame = row.contentHash == slot.pointee.routeHash
+    slot.pointee.routeHash = row.contentHash
+    slot.pointee.idleMilliseconds = row.serviceSocket.idleMilliseconds
+    slot.pointee.client.frames.messageBytesMax = row.serviceSocket.messageBytesMax
+    if isSame { return }
+    switch row.socket.onReload {
+    case .keep: armPair(pair)
+    case .drain(let milliseconds):
+      if slot.pointee.machine.state != .open { return }
+      slot.pointee.endsAt = min(slot.pointee.endsAt, clock.milliseconds + UInt64(milliseconds))
+      armPair(pair)
+    case .close: performPair(pair, slot.pointee.machine.mustEnd(.reload))
+    }
+  }
+
+  /// Whether WebSockets to a service are opened on a route, and it has this name.
+  private func opensPairs(_ row: RouteRow, _ name: UInt64) -> Bool {
+    row.nameHash == name && row.service >= 0 && row.serviceSocket.treatment != .refuse
   }
 
   /// Edge stops, or the listener is gone: no new requests.

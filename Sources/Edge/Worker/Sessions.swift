@@ -372,7 +372,7 @@ extension Worker {
     let slot = sessions.slots + Int(session)
     let isEdges: Bool
     switch slot.pointee.machine.reason {
-    case .drain, .reload, .internalError: isEdges = true
+    case .drain, .reload, .internalError, .service: isEdges = true
     case .client, .protocolError, .tooLarge, .idle, .expired, .slow, .limit: isEdges = false
     }
     while case let exchange = slot.pointee.firstMessage, exchange >= 0 {

@@ -84,7 +84,10 @@ final class Worker {
   var connections: Slab<Connection>
   var exchanges: Slab<Exchange>
   var sessions: Slab<Session>
-  /// Where the walk over sessions is that a new generation has begun; `.max`: there is none.
+  var pairs: Slab<SocketPair>
+  /// Where masks of WebSockets come from.
+  var masks: RandomBytes
+  /// Where the walk over sessions and pairs is that a new generation has begun; `.max`: there is none.
   var movedSessions = Int32.max
   var wheel: TimerWheel
   var buffers = BufferPool()
@@ -158,6 +161,7 @@ final class Worker {
     guard let poller = Poller(), let connections = Slab<Connection>(capacity: shared.connectionsPerWorker),
       let exchanges = Slab<Exchange>(capacity: shared.connectionsPerWorker),
       let sessions = Slab<Session>(capacity: shared.connectionsPerWorker),
+      let pairs = Slab<SocketPair>(capacity: shared.connectionsPerWorker),
       let texts = Pages.map(bytes: shared.connectionsPerWorker * RecordText.bytes),
       let works = Pages.map(bytes: shared.connectionsPerWorker * MemoryLayout<MeteredWork>.stride),
       let scratch = Pages.map(bytes: Limits.scratchBytes), let outgoing = Pages.map(bytes: Limits.scratchBytes),
@@ -171,6 +175,8 @@ final class Worker {
     self.connections = connections
     self.exchanges = exchanges
     self.sessions = sessions
+    self.pairs = pairs
+    masks = RandomBytes(arena: arena)
     noFields = HeaderTable(arena: arena)
     queryArea = arena.allocate(UInt8.self, count: Worker.queryAreaBytes)
     self.texts = texts.bindMemory(to: UInt8.self, capacity: 1)
@@ -207,11 +213,13 @@ final class Worker {
       if exchanges.slots[index].hasWork { works[index].giveBack(&buffers, shared.bodies) }
     }
     for session in 0..<sessions.everUsed where sessions.slots[Int(session)].memory != nil { dropSession(session) }
+    for pair in 0..<Int(pairs.everUsed) { free(pairs.slots[pair].memory) }
     buffers.removeAll()
     poller.close()
     connections.unmap()
     exchanges.unmap()
     sessions.unmap()
+    pairs.unmap()
     endpoints.unmap()
     Pages.unmap(texts, bytes: shared.connectionsPerWorker * RecordText.bytes)
     Pages.unmap(works, bytes: shared.connectionsPerWorker * MemoryLayout<MeteredWork>.stride)
@@ -381,10 +389,12 @@ final class Worker {
   func closeConnection(_ index: Int32) {
     let slot = connections.slots + Int(index)
     switch slot.pointee.role {
-    case .serverHandshaking, .serverIdle, .serverHead, .serverExchange, .serverSession, .serverLingering:
+    case .serverHandshaking, .serverIdle, .serverHead, .serverExchange, .serverSession, .serverPair, .serverLingering:
       counters.addShared(-1, to: .serverConnections, worker: self.index)
     case .clientIdle: endpoints.remove(index)
-    case .clientConnecting, .clientHandshaking, .clientExchange, .fetchDeadline, .messageDeadline, .free: break
+    case .clientConnecting, .clientHandshaking, .clientExchange, .clientPair, .clientLingering, .fetchDeadline,
+      .messageDeadline, .free:
+      break
     }
     if let tls = slot.pointee.tls { tls.close() }
     if slot.pointee.fd >= 0 { _ = close(slot.pointee.fd) }

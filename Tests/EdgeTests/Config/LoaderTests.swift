@@ -122,7 +122,7 @@ import Testing
             PathPattern(segments: [.literal("api"), .literal("chat")], tail: .below),
             PathPattern(segments: [.literal("c"), .parameter("id"), .literal("x")], tail: .exact),
           ], methods: [.post], listeners: [0, 1], target: .service(0), bodyBytesMax: 20 << 20, clientFin: .finish,
-          replaysOnStale: false, policies: [], permission: nil))
+          replaysOnStale: false, policies: [], permission: nil, serviceSocket: ServiceSocketSettings()))
     #expect(snapshot.routes[0].listeners == [1])
     #expect(snapshot.routes[3].listeners == [0, 1])
     #expect(snapshot.routes[3].target == .service(1))
@@ -155,7 +155,7 @@ import Testing
         == Route(
           name: "r", hosts: [], paths: [PathPattern(segments: [], tail: .exact)], methods: [], listeners: [0],
           target: .service(0), bodyBytesMax: 10 << 20, clientFin: .abort, replaysOnStale: false,
-          policies: [], permission: nil))
+          policies: [], permission: nil, serviceSocket: ServiceSocketSettings()))
     #expect(snapshot.log == LogSettings(level: .info, access: true))
   }
 
@@ -174,7 +174,7 @@ import Testing
     for row in rows {
       #expect(row.doc.hasSuffix("."), "\(row.key)")
       switch row.fallback {
-      case .literal(let text), .literalWith(_, _, let text), .environment(_, _, .some(let text)):
+      case .literal(let text), .literalWith(_, let text), .environment(_, _, .some(let text)):
         #expect((try? row.type.readDefault(text)) != nil, "\(row.key): \(text)")
       case .environment(_, _, .none), .required, .requiredSince, .absent, .empty: break
       }

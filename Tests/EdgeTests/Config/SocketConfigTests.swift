@@ -8,6 +8,7 @@ import Testing
   private static let head = """
     version: 1
     listeners: {main: {bind: "127.0.0.1:0"}}
+    services: {s: {endpoints: "http://s"}}
     providers: {p: {dialect: openai-chat, endpoints: "http://h", key: none}}
     models: {small: {providers: [p], price: 1, max_output: 16}}
     policies: {credits: {script: credits.lua}}
@@ -83,6 +84,32 @@ import Testing
     #expect(folder.rendered(outcome) == [])
     #expect(outcome.snapshot?.routes.allSatisfy { $0.socket == nil } == true)
     #expect(!ResolvedPrinter.text(try #require(outcome.resolved)).contains("message_size"))
+  }
+
+  @Test func thoseOfServices() throws {
+    func settings(_ keys: String) throws -> ServiceSocketSettings? {
+      let outcome = try load("r: {path: /, service: s, policies: credits\(keys)}", ["LEFT": "tunnel"])
+      #expect(folder.rendered(outcome) == [])
+      let route = try #require(outcome.snapshot?.routes.first)
+      #expect(route.socket == nil)
+      return route.serviceSocket
+    }
+    #expect(
+      try settings("")
+        == ServiceSocketSettings(
+          treatment: .proxy, messageBytesMax: nil, idleMilliseconds: 3_600_000, common: SocketSettings()))
+    #expect(try settings("") == ServiceSocketSettings(), "the defaults of the rows are those of the type")
+    let keys = ", websocket: proxy, websocket_idle: 5m, message_size: 2MiB, query_token: true, on_reload: close"
+    #expect(
+      try settings(keys + ", origins: \"https://a.test\"")
+        == ServiceSocketSettings(
+          treatment: .proxy, messageBytesMax: 2 << 20, idleMilliseconds: 300_000,
+          common: SocketSettings(takesQueryToken: true, origins: ["https://a.test"], onReload: .close)))
+    #expect(try settings(", websocket: \"${env:LEFT}\"")?.treatment == .tunnel)
+    #expect(try settings(", websocket: refuse")?.treatment == .refuse)
+    #expect(
+      try error("r: {path: /, service: s, policies: credits, websocket: no}").hasPrefix(
+        "routes.r.websocket: 'no' is not one of"))
   }
 
   @Test(arguments: [
@@ -198,7 +225,7 @@ import Testing
     let lines = text.split(separator: "\n").map { line in
       line.split(separator: " ", omittingEmptySubsequences: true).joined(separator: " ")
     }
-    let row = "routes.yaml:7"
+    let row = "routes.yaml:8"
     for line in [
       "query_token: false # default", "origins: [\"https://a.test\"] # \(row)", "message_size: 1MiB # default",
       "in_flight: 32 # default", "ping: 30s # default", "nonstream_type: done # default",

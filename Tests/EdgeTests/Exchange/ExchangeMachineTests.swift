@@ -7,7 +7,7 @@ private enum Event: Equatable, CustomStringConvertible {
   case forward, replied, refused, connected(Bool), connectFailed(Bool), requestEnded, responseBegan, responseEnded(Bool)
   case flushed, upstreamFailed, wentStale, requestBroken(ErrorCode), clientLeft, timedOut(ExchangeTimer)
   case stopped(EndCause), suspended, resumed, answerEnded(Bool), settled, settleFailed(Bool), answerRefused,
-    attemptFailed, brokenOff, cancelled, answerRejected(ErrorCode?)
+    attemptFailed, brokenOff, cancelled, answerRejected(ErrorCode?), upgraded
 
   static let all: [Event] =
     [
@@ -17,6 +17,7 @@ private enum Event: Equatable, CustomStringConvertible {
       .requestBroken(.invalidRequest), .requestBroken(.messageTooLarge), .clientLeft,
       .answerEnded(false), .answerEnded(true), .settled, .settleFailed(false), .settleFailed(true), .answerRefused,
       .attemptFailed, .brokenOff, .cancelled, .answerRejected(nil), .answerRejected(.forbidden),
+      .upgraded,
     ] + ExchangeTimer.allCases.map { .timedOut($0) } + [.stopped(.drain), .stopped(.cancelled)]
 
   func tell(_ machine: inout ExchangeMachine) -> ExchangeActions {
@@ -47,6 +48,7 @@ private enum Event: Equatable, CustomStringConvertible {
     case .brokenOff: machine.brokenOff(.upstreamCut)
     case .cancelled: machine.cancelled()
     case .answerRejected(let error): machine.answerRejected(error, .refused)
+    case .upgraded: machine.upgraded()
     }
   }
 
@@ -77,6 +79,7 @@ private enum Event: Equatable, CustomStringConvertible {
     case .brokenOff: "brokenOff"
     case .cancelled: "cancelled"
     case .answerRejected(let error): "answerRejected(\(error.map { "\($0)" } ?? "nil"))"
+    case .upgraded: "upgraded"
     }
   }
 }
@@ -146,23 +149,27 @@ private enum MachineTable {
     case .settleFailed(true):
       only(.settling, .to(.ended, ExchangeActions(.cutDownstream, .finish, cause: .unavailable)))
     case .settleFailed(false): only(.settling, answer(.serviceUnavailable, .unavailable))
-    case .answerRefused:
-      [
-        .bug, .bug, .bug, fail(.rateLimitExceeded, .upstreamError), fail(.rateLimitExceeded, .upstreamError), .bug,
-        .bug, .bug, .bug, .bug,
-      ]
+    case .answerRefused: answerRefused
     case .attemptFailed:
       [
         .bug, .bug, .to(.deciding, ExchangeActions(.closeUpstream)), .to(.deciding, ExchangeActions(.closeUpstream)),
         .to(.deciding, ExchangeActions(.closeUpstream)), .bug, .bug, .bug, .bug, .bug,
       ]
     case .answerRejected(let error): rejected(error)
+    case .upgraded: only(.awaiting, .to(.ended, ExchangeActions(.finish, cause: .completed)))
     case .brokenOff: brokenOff
     case .cancelled: cancelled
     case .clientLeft: everywhere(.clientLeft)
     case .stopped(let cause): everywhere(cause)
     case .timedOut(let timer): timeouts(timer)
     }
+  }
+
+  private static var answerRefused: [Outcome] {
+    [
+      .bug, .bug, .bug, fail(.rateLimitExceeded, .upstreamError), fail(.rateLimitExceeded, .upstreamError), .bug, .bug,
+      .bug, .bug, .bug,
+    ]
   }
 
   private static func rejected(_ error: ErrorCode?) -> [Outcome] {

@@ -7,5 +7,6 @@ struct SlotSizeTests {
   @Test func slotsAreSmall() {
     #expect(MemoryLayout<Connection>.stride <= 192)
     #expect(MemoryLayout<Exchange>.stride <= 768)
+    #expect(MemoryLayout<SocketPair>.stride <= 320)
   }
 }

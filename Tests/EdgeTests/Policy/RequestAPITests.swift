@@ -11,7 +11,8 @@ import Testing
     ("/a/b?c=d", "path", "'/a/b'"), ("/a/b?c=d", "query", "'c=d'"), ("/a?", "query", "''"), ("/a", "query", "nil"),
     ("/a?b?c", "query", "'b?c'"), ("//a/./b/../%7Ec/%3f", "path", "'/a/~c/%3F'"), ("/", "path", "'/'"),
     ("/", "method", "'GET'"), ("/", "host", "'h'"), ("/", "id", "'the-request-id'"), ("/", "route", "'the-route'"),
-    ("/", "listener", "'main'"), ("/", "upgrade", "false"), ("/", "permission", "nil"), ("/", "credential", "nil"),
+    ("/", "listener", "'main'"), ("/", "upgrade", "false"), ("/", "messages", "false"), ("/", "permission", "nil"),
+    ("/", "credential", "nil"),
     ("/", "address", "'203.0.113.9'"), ("/", "network", "'203.0.113.9'"), ("/", "headers", "handle"),
     ("/", "params", "handle"), ("/", "args", "handle"), ("/", "body", "nil"),
   ]

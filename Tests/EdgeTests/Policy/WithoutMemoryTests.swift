@@ -262,6 +262,7 @@ import Testing
     "method": ("", "'GET'"), "path": ("", "'/a/b'"), "query": ("", "'c=d%20e'"), "host": ("", "'h'"),
     "address": ("", "'203.0.113.9'"), "network": ("", "'203.0.113.9'"), "id": ("", "'the-request-id'"),
     "route": ("", "'the-route'"), "permission": ("", "nil"), "listener": ("", "'main'"), "upgrade": ("", "false"),
+    "messages": ("", "false"),
     "credential": ("", "handle"), "body": ("", "'body'"), "headers['x-a']": ("", "'1, 2'"),
     "params.name": ("", "'b'"), "args.c": ("", "'d e'"), "res.status": ("res.status", "201"),
     "chunk.data": ("chunk.data", "some text"), "chunk.number": ("chunk.number", "2"),

@@ -93,12 +93,20 @@ enum SchemaFallback: Sendable {
   case absent
   /// This text, read like one in the file; for a list, its members with commas between.
   case literal(String)
-  /// The same where another key of the mapping has this value; where it has not, there is no value.
-  case literalWith(key: String, value: String, String)
+  /// The same where another key of the mapping has one of these values; where none has, there is no value.
+  case literalWith([SchemaCondition], String)
   /// The environment variable, when set and not empty, with `suffix` appended; else the text, if there is one.
   case environment(String, suffix: String, otherwise: String?)
   /// An empty list or map, or a section made of its rows' defaults.
   case empty
+}
+
+/// Another key that a default depends on.
+struct SchemaCondition: Sendable {
+  /// The key.
+  let key: String
+  /// What it says; nil: anything.
+  let value: String?
 }
 
 /// One key.

@@ -259,6 +259,8 @@ struct Route: Sendable, Equatable {
   var fallsBackFromNamed = false
   /// Of a route whose dialect is spoken on WebSockets.
   var socket: SocketSettings?
+  /// Of a route to a service.
+  var serviceSocket: ServiceSocketSettings?
 
   /// Whether who may GET may ask for the head alone; a WebSocket has no other answer than itself.
   var takesHead: Bool { socket == nil }
@@ -289,6 +291,18 @@ struct SocketSettings: Sendable, Equatable {
   var wholeAnswerType = "done"
   /// `on_reload`.
   var onReload = SessionReload.keep
+}
+
+/// What a route to a service says about WebSockets.
+struct ServiceSocketSettings: Sendable, Equatable {
+  /// `websocket`.
+  var treatment = SocketTreatment.proxy
+  /// `message_size`: the longest message of a client; nil: any.
+  var messageBytesMax: Int?
+  /// `websocket_idle`: how long neither side may say anything.
+  var idleMilliseconds = 3_600_000
+  /// `query_token`, `origins`, `on_reload`.
+  var common = SocketSettings()
 }
 
 /// `auth`: which tokens are accepted.

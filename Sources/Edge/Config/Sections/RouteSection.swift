@@ -69,16 +69,19 @@ enum RouteSection {
 
   /// The dialect of routes that have WebSockets.
   static let socketDialect = DialectName.platformV1
-  static let queryToken = socketRow(
+  static let queryToken = anySocketRow(
     "query_token", .boolean, "false",
     "Whether the token may stand in the URL, as ?token=: browsers cannot send it in a header. It is removed before "
       + "anything is logged or asked.")
   static let origins = SchemaRow(
     "origins", .list(.origin, count: 1...64, scalarAllowed: true), .absent, .live,
-    "With `dialect: platform-v1`: pages that may open WebSockets, by what a browser's Origin says; all when left out. "
-      + "Clients that are no browsers send no Origin and are not asked for one.")
-  static let messageSize = socketRow(
-    "message_size", .size((1 << 10)...(16 << 20)), "1MiB", "Largest message of a client; beyond, its WebSocket closes.")
+    "Pages that may open WebSockets, by what a browser's Origin says; all when left out. Clients that are no browsers "
+      + "send no Origin and are not asked for one. With `service` or `dialect: platform-v1`.")
+  static let messageSize = SchemaRow(
+    "message_size", .size((1 << 10)...(16 << 20)),
+    .literalWith([SchemaCondition(key: dialect.key, value: socketDialect.rawValue)], "1MiB"), .live,
+    "Largest message of a client; beyond, its WebSocket closes. With `dialect: platform-v1`, or with a `service` and "
+      + "`websocket: proxy`, where messages are not collected: there any when left out.")
   static let inFlight = socketRow(
     "in_flight", .integer(1...1_024), "32", "Requests that may run at once on a WebSocket.")
   static let ping = socketRow(
@@ -86,20 +89,46 @@ enum RouteSection {
     "Between two pings; a WebSocket closes whose client has not answered the last one.")
   static let nonstreamType = socketRow(
     "nonstream_type", .choice(["done", "completion"]), "done", "The `type` of an answer that is not streamed.")
-  static let onReload = socketRow(
+  static let onReload = anySocketRow(
     "on_reload", .sessionReload, SessionReloadText.words[0],
     "What becomes of WebSockets when a reload has changed the route, a script of its policies or their settings: they "
       + "go on by the new rules (keep), take no more requests and end with their last one, at the latest after a time "
-      + "(drain 5m), or end at once (close).")
+      + "(drain 5m), or end at once (close). One to a service ends after that time.")
+  static let webSocket = serviceRow(
+    "websocket", .choice(SocketTreatment.allCases.map(\.rawValue)), SocketTreatment.proxy.rawValue,
+    "What becomes of WebSockets that clients open: every frame is read and checked (proxy), their bytes pass unread "
+      + "(tunnel), or none is opened (refuse).")
+  static let webSocketIdle = serviceRow(
+    "websocket_idle", .duration(1_000...86_400_000), "1h",
+    "How long neither side of a WebSocket may send anything, pings included; then it closes.")
 
-  /// What only routes with WebSockets have.
+  /// What only routes with WebSockets have, what of it those to services have, too, and what these have alone.
   static let socketRows = [queryToken, origins, messageSize, inFlight, ping, nonstreamType, onReload]
+  static let sharedSocketRows = [queryToken, origins, messageSize, onReload]
+  static let serviceSocketRows = [webSocket, webSocketIdle]
 
   /// A key with a default where the route has WebSockets, and without a value elsewhere.
   private static func socketRow(_ key: String, _ type: ValueType, _ fallback: String, _ doc: String) -> SchemaRow {
     SchemaRow(
-      key, type, .literalWith(key: dialect.key, value: socketDialect.rawValue, fallback), .live,
+      key, type, .literalWith([SchemaCondition(key: dialect.key, value: socketDialect.rawValue)], fallback), .live,
       "With `dialect: \(socketDialect.rawValue)`: \(doc.prefix(1).lowercased())\(doc.dropFirst())")
+  }
+
+  /// The same where the route leads to a service.
+  private static func serviceRow(_ key: String, _ type: ValueType, _ fallback: String, _ doc: String) -> SchemaRow {
+    SchemaRow(
+      key, type, .literalWith([SchemaCondition(key: service.key, value: nil)], fallback), .live,
+      "With `service`: \(doc.prefix(1).lowercased())\(doc.dropFirst())")
+  }
+
+  /// The same for both.
+  private static func anySocketRow(_ key: String, _ type: ValueType, _ fallback: String, _ doc: String) -> SchemaRow {
+    let conditions = [
+      SchemaCondition(key: dialect.key, value: socketDialect.rawValue), SchemaCondition(key: service.key, value: nil),
+    ]
+    return SchemaRow(
+      key, type, .literalWith(conditions, fallback), .live,
+      doc + " With `service` or `dialect: \(socketDialect.rawValue)`.")
   }
 
   static let schema = SchemaSection(
@@ -107,7 +136,7 @@ enum RouteSection {
     [
       path, host, methods, listeners, service, builtin, handler, dialect, fallbackExplicit, policies, permission,
       price, bodySize, clientFin, replayOnStale,
-    ] + socketRows, exactlyOneOf: targets.map(\.0))
+    ] + serviceSocketRows + socketRows, exactlyOneOf: targets.map(\.0))
 
   /// What a route may lead to, in the order of messages; each with an example of its value.
   static let targets = [
@@ -146,7 +175,7 @@ enum RouteSection {
       permission: try fields.optionalText(permission),
       price: try fields.optionalInteger(price).map { Amount(units: Int64($0)) },
       fallsBackFromNamed: fields[fallbackExplicit] == nil ? false : try fields.boolean(fallbackExplicit),
-      socket: try socket(fields))
+      socket: try socket(fields), serviceSocket: try serviceSocket(fields))
   }
 
   /// What a route says about its WebSockets; nil when it has none.
@@ -159,6 +188,19 @@ enum RouteSection {
       takesQueryToken: try fields.boolean(queryToken), origins: try fields.texts(origins),
       messageBytesMax: try fields.integer(messageSize), requestsMax: try fields.integer(inFlight),
       pingMilliseconds: try fields.integer(ping), wholeAnswerType: try fields.text(nonstreamType), onReload: reload)
+  }
+
+  /// What a route to a service says about WebSockets; nil when it leads elsewhere.
+  private static func serviceSocket(_ fields: SectionFields) throws(SchemaDefect) -> ServiceSocketSettings? {
+    guard fields[service] != nil else { return nil }
+    guard let reload = SessionReloadText.meaning(try fields.text(onReload)) else {
+      throw SchemaDefect(path: fields.path(of: onReload.key), wanted: "word about reloads")
+    }
+    return ServiceSocketSettings(
+      treatment: try fields.choice(webSocket, of: SocketTreatment.self),
+      messageBytesMax: try fields.optionalInteger(messageSize), idleMilliseconds: try fields.integer(webSocketIdle),
+      common: SocketSettings(
+        takesQueryToken: try fields.boolean(queryToken), origins: try fields.texts(origins), onReload: reload))
   }
 
   private static func target(_ fields: SectionFields, _ names: RouteNames) throws(SchemaDefect) -> RouteTarget {

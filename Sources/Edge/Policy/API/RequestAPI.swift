@@ -45,6 +45,13 @@ enum RequestAPI {
     HostRow("upgrade", "req.upgrade", "Whether the request opens a WebSocket.") {
       read($0, $1, $2) { call, host, view in call.value(.boolean(view.isUpgrade)) }
     },
+    HostRow(
+      "messages", "req.messages",
+      "Whether `on_message` will be asked about each message of the WebSocket that the request opens: true on routes "
+        + "with `dialect: platform-v1`. On one to a service messages pass unread, and its opening is all that is asked."
+    ) {
+      read($0, $1, $2) { call, host, view in call.value(.boolean(view.asksMessages)) }
+    },
     HostRow("credential", "req.credential", "The bearer token or API key, for edge.jwt; nil when there is none.") {
       read($0, $1, $2) { call, host, view in
         guard let credential = host.credential else { return call.nothing() }

@@ -33,7 +33,13 @@ struct FieldRules: BitwiseCopyable {
   func isReserved(_ name: UnsafeBufferPointer<UInt8>) -> Bool {
     guard let start = name.baseAddress, !name.isEmpty else { return false }
     let (header, treatment) = known.find(start, name.count)
+    if header == .other { return FieldRules.handshake.contains { equalLowered(start, name.count, $0) } }
     return header == .via || header == .date || header == .maxForwards
       || !treatment.isDisjoint(with: [.hopByHop, .rewritten, .claim, .dropped])
   }
+
+  /// What a WebSocket is opened with, from one hop to the next.
+  private static let handshake: [StaticString] = [
+    "sec-websocket-key", "sec-websocket-accept", "sec-websocket-version", "sec-websocket-extensions",
+  ]
 }

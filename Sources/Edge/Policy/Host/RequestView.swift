@@ -17,6 +17,8 @@ struct RequestView: BitwiseCopyable {
   let route: PolicyRoute
   /// It opens a WebSocket.
   var isUpgrade = false
+  /// Policies are asked about each message of that WebSocket.
+  var asksMessages = false
   /// The token of its query, taken out of `target`; nil: there was none.
   var queryToken: StaticBytes?
   /// The query had two of them.

@@ -42,7 +42,8 @@ enum TestAPI {
       "on_request", "policy:on_request{method=, path=, headers={}, token={claims}, ctx={}, answers={}, …}",
       "Asks the policy about a request and returns the outcome: `result` (passed, refused, replied or failed) with "
         + "what belongs to it, `ctx`, `service_headers` and `fetches`. With `upgrade = true` it opens a WebSocket: "
-        + "`query_token` is what its URL carries, and when it passed `facts` is what its messages find in `ctx`.",
+        + "`query_token` is what its URL carries, `messages = false` says that it leads to a service, and when it "
+        + "passed `facts` is what its messages find in `ctx`.",
       { state, context, result in TestAPI.ask(state, context, result, .onRequest) }),
     HostRow(
       "on_message", "policy:on_message{type=\"chat\", body= | json=, message_id=, ctx={}, estimate=, …}",

@@ -17,6 +17,8 @@ struct TestRequest {
   let stakes: TestStakes
   /// It opens a WebSocket.
   let isUpgrade: Bool
+  /// Policies are asked about messages on that.
+  let asksMessages: Bool
   private let queryToken: [UInt8]?
   private let messageID: String
   private let type: String
@@ -40,7 +42,7 @@ struct TestRequest {
   /// What a table for `on_request` and `handle` may hold.
   static let known = [
     "method", "path", "query", "headers", "host", "address", "listener", "route", "permission", "pattern", "id",
-    "token", "upgrade", "query_token", "ctx", "answers", "body", "json", "estimate", "credits", "ledger",
+    "token", "upgrade", "messages", "query_token", "ctx", "answers", "body", "json", "estimate", "credits", "ledger",
   ]
   /// What a table for `on_message` may hold.
   static let knownInMessage = [
@@ -87,6 +89,8 @@ struct TestRequest {
     summary = try TestRequest.summary(given)
     stakes = try TestStakes(given, phase: phase)
     isUpgrade = try given.boolean("upgrade") ?? false
+    asksMessages = try given.boolean("messages") ?? isUpgrade
+    if asksMessages, !isUpgrade { throw TestFault(text: "'messages' of the request goes with upgrade = true") }
     queryToken = try TestRequest.token(given, "query_token", sign)
     if queryToken != nil, !isUpgrade { throw TestFault(text: "'query_token' of the request goes with upgrade = true") }
     messageID = try given.text("message_id") ?? "message-1"
@@ -218,6 +222,7 @@ struct TestRequest {
     RequestView(
       received: wire.received, method: wire.method, target: wire.target, host: wire.host, client: client, id: id,
       listener: wire.arena.text(listener), route: policyRoute(wire.arena), isUpgrade: isUpgrade,
+      asksMessages: asksMessages,
       queryToken: queryToken.map { StaticBytes(start: wire.arena.copy($0), count: $0.count) })
   }
 
