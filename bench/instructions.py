@@ -12,6 +12,16 @@ import rig
 from proxies import DEFAULT_EDGE, PROXIES, Edge, packages
 from rig import Failed, Rig, note
 from run import between, kinds
+from scenarios import CHAT
+
+# What is counted: the proxy, its port, and how the load client asks.
+CASES = {
+    "edge": ("edge", "plain", ()),
+    "edge, policies": ("edge", "policy", ()),
+    "edge, chat": ("edge", "policy", ("--path", CHAT)),
+    "nginx": ("nginx", "plain", ()),
+    "haproxy": ("haproxy", "plain", ()),
+}
 
 # Calls into these are counted. Only the public entry points: what they call among themselves would count twice.
 COUNTED = {
@@ -47,19 +57,21 @@ def parse(profile):
 
 def one_run(rig_, name, requests, settings):
     """Starts the origin and the proxy under callgrind, sends exactly `requests`, ends both; the totals and the file."""
-    folder = rig_.folder / f"{name}-{requests}"
+    program, port, load = CASES[name]
+    folder = rig_.folder / f"{name.replace(', ', '-')}-{requests}"
     folder.mkdir()
     # Processes that the proxy forks write files of their own.
     before = [rig.find_program("valgrind"), "--tool=callgrind", "--quiet",
               f"--callgrind-out-file={folder}/callgrind.out.%p"]
     origin = rig_.origin("--expect-body")
-    proxy = PROXIES[name](rig_, name, origin.port, before=before, single=True)
+    proxy = PROXIES[program](rig_, program, origin.port, before=before, single=True)
     try:
         proxy.start(START_SECONDS)
         profile = folder / f"callgrind.out.{proxy.child.pid}"
         options = ["--requests", requests, "--connections", settings.connections, "--limit", settings.limit,
-                   "--patience", 30, *(["--get"] if settings.get else []), *proxy.load_options()]
-        result = rig_.load(proxy.port, *options, seconds=settings.limit + 60)
+                   "--patience", 30, *(["--get"] if settings.get else []), *load,
+                   *(["--tokens", rig_.tokens()] if port == "policy" else [])]
+        result = rig_.load(proxy.ports[port], *options, seconds=settings.limit + 60)
     finally:
         proxy.stop(STOP_SECONDS)
         asked = origin.finish()["requests"]
@@ -97,8 +109,10 @@ def annotate(profile, lines):
 
 
 def measure(rig_, settings):
-    names = ["edge", "edge+policies", *(["nginx", "haproxy"] if settings.peers else [])]
-    rig.install({"valgrind": "valgrind", **packages(names)})
+    names = [name for name, case in CASES.items() if settings.peers or case[0] == "edge"]
+    if settings.get:
+        names.remove("edge, chat")
+    rig.install({"valgrind": "valgrind", "openssl": "openssl", **packages({CASES[name][0] for name in names})})
     results, missing = {}, 0
     for name in names:
         try:
@@ -109,10 +123,10 @@ def measure(rig_, settings):
             continue
         if settings.annotate:
             print(f"\n{name}, {settings.long:,} requests and the start:\n{annotate(profile, settings.annotate)}")
-    print(f"\n| proxy         | instructions/request | {' | '.join(f'{kind}/request' for kind in COUNTED)} |")
-    print("| ------------- | ---: |" + " ---: |" * len(COUNTED))
+    print(f"\n| proxy          | instructions/request | {' | '.join(f'{kind}/request' for kind in COUNTED)} |")
+    print("| -------------- | ---: |" + " ---: |" * len(COUNTED))
     for name, one in results.items():
-        print(f"| {name:13} | {one['instructions']:,.0f} | {' | '.join(f'{one[kind]:.2f}' for kind in COUNTED)} |")
+        print(f"| {name:14} | {one['instructions']:,.0f} | {' | '.join(f'{one[kind]:.2f}' for kind in COUNTED)} |")
     if settings.json:
         settings.json.parent.mkdir(parents=True, exist_ok=True)
         report = {"short": settings.short, "long": settings.long, "connections": settings.connections,
@@ -124,6 +138,7 @@ def measure(rig_, settings):
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--edge", type=Path, default=DEFAULT_EDGE, help="the binary (default .build/release/edge)")
+    parser.add_argument("--edge-config", type=Path, default=Edge.config, help="instead of bench/configs/all.yaml")
     parser.add_argument("--peers", action="store_true", help="nginx and HAProxy too")
     parser.add_argument("--get", action="store_true", help="a GET with five fields instead of the 1.2 KB POST")
     parser.add_argument("--short", type=between(int, 100, 10**6), default=2000, help="requests of the short run")
@@ -142,7 +157,7 @@ def arguments():
 
 def main():
     settings = arguments()
-    Edge.binary = settings.edge
+    Edge.binary, Edge.config = settings.edge, settings.edge_config
     try:
         rig.build()
         with Rig(nice=0, keep=settings.keep) as rig_:

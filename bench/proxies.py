@@ -1,36 +1,46 @@
 """The proxies side by side: how each is configured, started and known to be ready. A new one is a class and a row."""
-import base64
-import hashlib
-import hmac
 import json
 import os
+import signal
+import string
 import subprocess
-import time
 from pathlib import Path
 
-from rig import HERE, Child, Failed, accepts, find_program, free_ports, process_tree, wait_until
+from rig import CREDITS, HERE, RATE_LIMIT, SECRET, Child, Failed, accepts, find_program, free_ports, process_tree
+from rig import wait_until
 
+CONFIGS = HERE / "configs"
 DEFAULT_EDGE = HERE.parent / ".build" / "release" / "edge"
+# What a proxy listens for: plain HTTP, callers with tokens, TLS with an RSA and with a P-256 key, metrics.
+PORTS = ("plain", "policy", "rsa", "ec", "metrics")
 
 
 class Proxy:
     """A proxy in front of the origin. `before` is put before its command (valgrind); `single` asks for one process."""
-    package = None  # the Debian package that holds the program of the same name
+    packages = {}  # Debian package: a program of it, or None
+    main = "plain"  # where it is asked whether it serves
+    guards = False  # whether its port `policy` asks for tokens
 
     def __init__(self, rig, name, origin_port, before=(), single=False):
         self.rig, self.name, self.origin_port = rig, name, origin_port
         self.before, self.single = list(before), single
         self.folder = rig.folder / name
-        self.port = None
+        self.ports = dict(zip(PORTS, free_ports(len(PORTS))))
         self.child = None
 
     def command(self):
         """Writes the configuration into the folder and returns the command line."""
         raise NotImplementedError
 
+    def write(self, source, target, **more):
+        """A template of bench/configs, filled in."""
+        values = {"folder": self.folder, "origin": self.origin_port, "secret": SECRET, "rate_limit": RATE_LIMIT,
+                  "credits": CREDITS, **self.ports, **self.rig.certificates(), **more}
+        (self.folder / target).write_text(fill(source, values))
+        return self.folder / target
+
     def is_ready(self):
-        """Whether it serves; sets the port where that is known only now."""
-        return accepts(self.port)
+        return accepts(self.ports[self.main])
 
     def version_command(self):
         raise NotImplementedError
@@ -72,178 +82,163 @@ class Proxy:
         if self.child:
             self.child.stop(seconds)
 
-    def load_options(self):
-        """What the client must send beside the plain request."""
-        return []
+    def reload(self, number):
+        """Has it take its configuration anew, the `number`th time."""
+        raise NotImplementedError
+
+    def after_reloads(self, number):
+        """Called after the last of `number` reloads; returns a complaint or None."""
+        return None
 
     def after_window(self, requests):
         """Called after each measured window; returns a complaint or None."""
         return None
 
 
+def fill(source, values):
+    return string.Template((CONFIGS / source).read_text()).substitute(values)
+
+
 class Direct(Proxy):
     """No proxy at all: what the client and the origin can do by themselves."""
 
     def start(self, seconds=10):
-        self.port = self.origin_port
+        self.ports["plain"] = self.origin_port
 
     def version(self):
         return "no proxy"
 
 
-NGINX = """
-worker_processes 1;
-daemon off;
-master_process {master};
-{user}
-pid {folder}/nginx.pid;
-error_log {folder}/error.log error;
-events {{ worker_connections 9000; use epoll; multi_accept on; }}
-http {{
-  {log}
-  client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
-  uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
-  tcp_nodelay on;
-  keepalive_timeout 600s; keepalive_requests 100000000;
-  client_max_body_size 100m; client_body_buffer_size 32k;
-  proxy_http_version 1.1;
-  upstream origin {{
-    server 127.0.0.1:{origin}; keepalive 512; keepalive_requests 100000000; keepalive_timeout 600s;
-  }}
-  server {{
-    listen 127.0.0.1:{port} backlog=4096;
-    location / {{ proxy_pass http://origin; proxy_set_header Connection ""; }}
-  }}
-}}
-"""
-
-
 class Nginx(Proxy):
-    package = "nginx"
+    packages = {"nginx": "nginx"}
     log = "access_log off;"
 
-    def command(self):
-        self.port = free_ports(1)[0]
-        config = self.folder / "nginx.conf"
-        config.write_text(NGINX.format(
-            folder=self.folder, port=self.port, origin=self.origin_port, master="off" if self.single else "on",
-            log=self.log.format(folder=self.folder), user="" if os.geteuid() else "user root;"))
+    def command(self, modules="", lua=""):
+        self.write("nginx_locations.conf", "locations.conf", http_upgrade="$http_upgrade",
+                   connection_upgrade="$connection_upgrade")
+        config = self.write("nginx.conf", "nginx.conf", modules=modules, lua=lua,
+                            master="off" if self.single else "on", log=self.log.replace("FOLDER", str(self.folder)),
+                            user="" if os.geteuid() else "user root;")
         return [find_program("nginx"), "-c", config, "-p", self.folder, "-e", self.folder / "error.log"]
 
     def version_command(self):
         return [find_program("nginx"), "-v"]
 
+    def reload(self, number):
+        os.kill(self.child.pid, signal.SIGHUP)
+
 
 class LoggingNginx(Nginx):
     """nginx with a buffered JSON access log of about the fields that Edge writes."""
-    log = ('log_format exchange escape=json \'{{"time":"$time_iso8601","requestId":"$request_id",'
+    log = ('log_format exchange escape=json \'{"time":"$time_iso8601","requestId":"$request_id",'
            '"client":"$remote_addr","method":"$request_method",'
            '"host":"$host","path":"$uri","status":$status,"requestBytes":$request_length,'
-           '"responseBytes":$bytes_sent,"duration":$request_time,"upstreamDuration":"$upstream_response_time"}}\';\n'
-           '  access_log {folder}/access.log exchange buffer=64k flush=1s;')
+           '"responseBytes":$bytes_sent,"duration":$request_time,"upstreamDuration":"$upstream_response_time"}\';\n'
+           '  access_log FOLDER/access.log exchange buffer=64k flush=1s;')
 
     def after_window(self, requests):
         os.truncate(self.folder / "access.log", 0)
 
 
-HAPROXY = """
-global
-  nbthread 1
-  maxconn 4096
-  no strict-limits
-  no-memory-trimming
-  log stderr local0 emerg
-defaults
-  mode http
-  timeout connect 5s
-  timeout client 600s
-  timeout server 600s
-  timeout http-keep-alive 600s
-  option http-no-delay
-  option splice-auto
-  http-reuse aggressive
-frontend plain
-  bind 127.0.0.1:{port} backlog 4096
-  default_backend origin
-backend origin
-  server origin 127.0.0.1:{origin} pool-max-conn 2000 pool-purge-delay 600s
-"""
+class LuaNginx(Nginx):
+    """nginx with the policy in Lua."""
+    guards = True
+    packages = {"nginx": "nginx", "libnginx-mod-http-lua": None, "lua-cjson": None}
+    main = "policy"
+
+    def command(self):
+        self.write("nginx_policy.lua", "policy.lua")
+        lua = self.write("nginx_policy.conf", "policy.conf").read_text()
+        folder = "/usr/lib/nginx/modules"
+        modules = "".join(f"load_module {folder}/{name}_module.so;\n" for name in ("ndk_http", "ngx_http_lua"))
+        return super().command(modules, lua)
 
 
 class HAProxy(Proxy):
-    package = "haproxy"
+    guards = True
+    packages = {"haproxy": "haproxy"}
+
+    def rules(self):
+        """The lines of the frontend `policy`, and those of `global`."""
+        return self.write("haproxy_rules.cfg", "rules.cfg").read_text(), ""
 
     def command(self):
-        self.port = free_ports(1)[0]
-        config = self.folder / "haproxy.cfg"
-        config.write_text(HAPROXY.format(port=self.port, origin=self.origin_port))
-        return [find_program("haproxy"), "-db", "-f", config]
+        rules, lua = self.rules()
+        config = self.write("haproxy.cfg", "haproxy.cfg", rules=rules.replace("\n", "\n  "), lua=lua)
+        return [find_program("haproxy"), "-db" if self.single else "-W", "-f", config]
 
     def version_command(self):
         return [find_program("haproxy"), "-v"]
 
-
-EDGE = """
-version: 1
-server: {{workers: 1}}
-listeners:
-  main: {{bind: "127.0.0.1:0"}}
-services:
-  origin:
-    endpoints: ["http://127.0.0.1:{origin}"]
-    pool: {{size: 512, idle: 60s}}
-routes:
-  all: {{path: "/*", service: origin}}
-log: {{level: info, access: {access}}}
-"""
+    def reload(self, number):
+        os.kill(self.child.pid, signal.SIGUSR2)
 
 
-EDGE_POLICIES = """
-policies:
-  auth: {script: auth.lua}
-  permissions: {script: permissions.lua}
-  limit: {script: rate_limit.lua, settings: {rate: 1000000 per 1s, burst: 1000000}}
-"""
+class LuaHAProxy(HAProxy):
+    """HAProxy with the policy as an action in Lua."""
+    main = "policy"
+
+    def rules(self):
+        script = self.write("haproxy_policy.lua", "policy.lua")
+        return "http-request lua.policy", f"lua-load {script}"
 
 
 class Edge(Proxy):
-    access = False
+    guards = True
+    access, ledger = "false", "memory"
     binary = DEFAULT_EDGE  # set by --edge
+    config = CONFIGS / "all.yaml"  # set by --edge-config
 
     def command(self):
         if not Path(self.binary).exists():
             raise Failed(f"no binary at {self.binary}; build it with `swift build -c release`, or name one with --edge")
-        config = self.folder / "routes.yaml"
-        config.write_text(EDGE.format(origin=self.origin_port, access="true" if self.access else "false"))
-        return [Path(self.binary).resolve(), "run", "--config", config]
+        self.write_mark(0)
+        return [Path(self.binary).resolve(), "run", "--config", Path(self.config).resolve()]
+
+    def write_mark(self, number):
+        # An unchanged configuration is nothing to do for Edge, so each reload has another setting.
+        text = f'policies: {{mark: {{script: mark.lua, settings: {{mark: "{number}"}}}}}}\n'
+        (self.folder / "mark.new").write_text(text)
+        (self.folder / "mark.new").rename(self.folder / "mark.yaml")
 
     def environment(self):
-        # The first two would change the configuration from outside; without a secret nothing starts.
+        # These two would change the configuration from outside.
         kept = {name: value for name, value in os.environ.items() if name not in ("LOG_LEVEL", "GATEWAY_TIMEOUT_MS")}
-        return kept | {"JWT_SECRET": PolicyEdge.SECRET}
+        names = {"plain": "EDGE_LISTEN"} | {name: f"EDGE_{name.upper()}_LISTEN" for name in PORTS[1:]}
+        kept |= {variable: f"127.0.0.1:{self.ports[name]}" for name, variable in names.items()}
+        kept |= {f"EDGE_{name.upper()}": str(path) for name, path in self.rig.certificates().items()}
+        return kept | {"EDGE_UPSTREAM": f"http://127.0.0.1:{self.origin_port}", "EDGE_WORKERS": "1",
+                       "EDGE_LEDGER": self.ledger, "EDGE_VAR": str(self.folder), "EDGE_ACCESS": self.access,
+                       "EDGE_RATE_LIMIT": str(RATE_LIMIT), "EDGE_CREDITS": str(CREDITS), "JWT_SECRET": SECRET}
 
     def is_ready(self):
-        """Edge says on stdout where it listens and when its workers are up."""
-        ready = False
+        """Edge says on stdout when its workers are up."""
+        return any(event == "ready" for event in self.events())
+
+    def events(self):
         for line in self.child.output(8000).splitlines():
             try:
-                event = json.loads(line)
+                entry = json.loads(line)
             except ValueError:
                 continue
-            if not isinstance(event, dict):
-                continue
-            if event.get("event") == "listening":
-                self.port = int(event["address"].rpartition(":")[2])
-            ready = ready or event.get("event") == "ready"
-        return ready and self.port is not None
+            if isinstance(entry, dict):
+                yield entry.get("event")
 
     def version_command(self):
         return [Path(self.binary).resolve(), "version"]
 
+    def reload(self, number):
+        self.write_mark(number)
+        os.kill(self.child.pid, signal.SIGHUP)
+
+    def after_reloads(self, number):
+        said = self.rig.ask(self.ports["policy"], "GET", "/mark")
+        return None if said == (200, str(number)) else f"{self.name}: after reload {number} /mark says {said}"
+
 
 class LoggingEdge(Edge):
     """Edge with its access log, which is its stdout, in a file on disk."""
-    access = True
+    access = "true"
 
     def after_window(self, requests):
         log = self.folder / "out.log"
@@ -253,41 +248,24 @@ class LoggingEdge(Edge):
         return None if lines >= requests else f"{self.name}: {lines} log lines for {requests} requests"
 
 
-class PolicyEdge(Edge):
-    """Edge asking the shipped policies about each request: token, permission, rate limit."""
-    SECRET = "bench" * 13
-    policies = HERE.parent / "policies"
-
-    def command(self):
-        argv = super().command()
-        config = self.folder / "routes.yaml"
-        config.write_text(config.read_text().replace("server: {workers: 1}\n", "").replace(
-            'service: origin}', 'service: origin, policies: [auth, permissions, limit], permission: services:use}')
-            + f"server: {{workers: 1, policies: {self.policies}}}\n" + EDGE_POLICIES)
-        return argv
-
-    def load_options(self):
-        def part(value):
-            return base64.urlsafe_b64encode(value).rstrip(b"=")
-
-        claims = {"sub": "bench-user-0001", "role": "user", "exp": int(time.time()) + 86400, "iss": "bench",
-                  "name": "A user of the bench", "iat": int(time.time())}
-        text = part(b'{"alg":"HS256","typ":"JWT"}') + b"." + part(json.dumps(claims).encode())
-        mac = hmac.new(self.SECRET.encode(), text, hashlib.sha256).digest()
-        return ["--token", (text + b"." + part(mac)).decode()]
+class DurableEdge(Edge):
+    """Edge with its ledger on disk: an answer ends when its charge stands there."""
+    ledger = "sqlite"
 
 
 PROXIES = {
     "direct": Direct,
     "nginx": Nginx,
-    "haproxy": HAProxy,
-    "edge": Edge,
     "nginx+log": LoggingNginx,
+    "nginx+lua": LuaNginx,
+    "haproxy": HAProxy,
+    "haproxy+lua": LuaHAProxy,
+    "edge": Edge,
     "edge+log": LoggingEdge,
-    "edge+policies": PolicyEdge,
+    "edge+sqlite": DurableEdge,
 }
 
 
 def packages(names):
-    """Program -> Debian package, for those of the named proxies that come from Debian."""
-    return {PROXIES[name].package: PROXIES[name].package for name in names if PROXIES[name].package}
+    """Debian package: its program, for those of the named proxies that come from Debian."""
+    return {package: program for name in names for package, program in PROXIES[name].packages.items()}

@@ -1,5 +1,9 @@
 """What every measurement needs: the C programs built, children pinned and always stopped, peers installed."""
+import base64
 import ctypes
+import hashlib
+import hmac
+import http.client
 import json
 import os
 import re
@@ -15,7 +19,13 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 BIN = HERE / "bin"
-PROGRAMS = ("origin", "load")
+PROGRAMS = {
+    "origin": ("origin.c", "origin_answers.c"),
+    "load": ("load.c", "load_connection.c", "load_answer.c", "load_socket.c"),
+}
+# What the policies of all proxies are given: a limit and credits that nobody reaches.
+SECRET = "bench" * 8
+RATE_LIMIT, CREDITS, USERS = 1_000_000, 1_000_000, 1000
 LIBC = ctypes.CDLL(None, use_errno=True)
 PR_SET_PDEATHSIG = 1
 
@@ -30,19 +40,20 @@ def note(*words):
 
 
 def build():
-    """Compiles origin.c and load.c into bench/bin/ where they are older than their sources."""
+    """Compiles the C programs into bench/bin/ where they are older than a source."""
     compiler = shutil.which("clang") or shutil.which("cc")
     if not compiler:
         raise Failed("no C compiler: neither clang nor cc is on the PATH")
     BIN.mkdir(exist_ok=True)
-    for name in PROGRAMS:
-        source, program = HERE / f"{name}.c", BIN / name
-        newest = max(source.stat().st_mtime, (HERE / "wire.h").stat().st_mtime)
+    headers = max(header.stat().st_mtime for header in HERE.glob("*.h"))
+    for name, sources in PROGRAMS.items():
+        paths, program = [HERE / source for source in sources], BIN / name
+        newest = max(headers, *(path.stat().st_mtime for path in paths))
         if program.exists() and program.stat().st_mtime > newest:
             continue
-        command = [compiler, "-O2", "-Wall", "-Wextra", "-Werror", "-o", str(program), str(source)]
-        if subprocess.run(command, timeout=120).returncode:
-            raise Failed(f"{name}.c does not compile")
+        command = [compiler, "-O2", "-Wall", "-Wextra", "-Werror", "-o", program, *paths, "-lssl", "-lcrypto"]
+        if subprocess.run(command).returncode:
+            raise Failed(f"{', '.join(sources)} do not compile; the headers of OpenSSL come with libssl-dev")
 
 
 def find_program(name):
@@ -50,9 +61,18 @@ def find_program(name):
     return shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin:/usr/local/sbin")
 
 
+def is_installed(package, program):
+    """Whether a Debian package is there: by its program, or for want of one by what dpkg says."""
+    if program:
+        return bool(find_program(program))
+    query = shutil.which("dpkg-query")
+    return bool(query) and b" installed" in subprocess.run([query, "-W", "-f", "${Status}", package],
+                                                           capture_output=True, timeout=30).stdout
+
+
 def install(packages):
-    """Installs the Debian packages of programs that are missing, without letting their services start."""
-    missing = sorted({package for program, package in packages.items() if not find_program(program)})
+    """Installs the Debian packages that are missing (package: program), without letting their services start."""
+    missing = sorted(package for package, program in packages.items() if not is_installed(package, program))
     if not missing:
         return
     if os.geteuid():
@@ -104,6 +124,30 @@ def process_tree(root):
     for pid in found:
         found.extend(children.get(pid, []))
     return found
+
+
+def memory_kib(pids):
+    """The memory of processes, pages that they share divided among them (PSS), in KiB."""
+    total = 0
+    for pid in pids:
+        try:
+            text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+        except OSError:
+            continue  # ended meanwhile
+        total += int(re.search(r"^Pss:\s+(\d+)", text, re.M)[1])
+    return total
+
+
+def base64url(value):
+    return base64.urlsafe_b64encode(value).rstrip(b"=").decode()
+
+
+def token(user, secret=SECRET, seconds=86400):
+    """A token (HS256) of a user for so many seconds from now."""
+    now = int(time.time())
+    claims = {"iss": "bench", "sub": user, "tier": "pro", "iat": now, "exp": now + seconds}
+    text = base64url(b'{"alg":"HS256","typ":"JWT"}') + "." + base64url(json.dumps(claims).encode())
+    return text + "." + base64url(hmac.new(secret.encode(), text.encode(), hashlib.sha256).digest())
 
 
 class Child:
@@ -214,9 +258,12 @@ class Rig:
         """Starts the origin; its port is in `port`."""
         return Origin(self, options)
 
-    def load(self, port, *options, seconds=30):
-        """One run of the load client as its JSON object. `seconds` bounds it from outside, beyond its own limits."""
-        child = Child(self, "load", [BIN / "load", "--port", port, *options], self.load_core)
+    def begin_load(self, port, *options):
+        """Starts the load client; `end_load` waits for its result."""
+        return Child(self, "load", [BIN / "load", "--port", port, *options], self.load_core)
+
+    def end_load(self, child, seconds):
+        """The JSON object of a load client. `seconds` bounds it from outside, beyond its own limits."""
         try:
             text = child.process.communicate(timeout=seconds)[0]
         except subprocess.TimeoutExpired:
@@ -224,9 +271,50 @@ class Rig:
             raise Failed(f"the load client did not end within {seconds} s") from None
         child.ended = True
         self.children.remove(child)
-        if child.process.returncode not in (0, 1) or not text.startswith("{"):
+        lines = text.splitlines()
+        if child.process.returncode not in (0, 1) or not lines or not lines[-1].startswith("{"):
             raise Failed(f"the load client could not measure (exit code {child.process.returncode})")
-        return json.loads(text)
+        return json.loads(lines[-1])
+
+    def load(self, port, *options, seconds=30):
+        """One run of the load client as its JSON object."""
+        return self.end_load(self.begin_load(port, *options), seconds)
+
+    def ask(self, port, method, path, bearer=None, seconds=5):
+        """One request by Python's own client: status and body, or the words of what went wrong."""
+        client = http.client.HTTPConnection("127.0.0.1", port, timeout=seconds)
+        try:
+            client.request(method, path, headers={"Authorization": f"Bearer {bearer}"} if bearer else {})
+            answer = client.getresponse()
+            return answer.status, answer.read().decode(errors="replace")
+        except (OSError, http.client.HTTPException) as error:
+            return 0, str(error)
+        finally:
+            client.close()
+
+    def tokens(self):
+        """A file with the token of each user, a line each."""
+        path = self.folder / "tokens"
+        if not path.exists():
+            path.write_text("".join(token(f"user-{number:05d}") + "\n" for number in range(USERS)))
+        return path
+
+    def certificates(self):
+        """Certificates and keys that OpenSSL makes, by name: rsa_crt, rsa_key, rsa_pem (both in one), ec_…"""
+        kinds = {"rsa": ("rsa:2048",), "ec": ("ec", "-pkeyopt", "ec_paramgen_curve:prime256v1")}
+        paths = {f"{kind}_{part}": self.folder / f"{kind}.{part}" for kind in kinds for part in ("crt", "key", "pem")}
+        for kind, options in kinds.items():
+            crt, key, pem = (paths[f"{kind}_{part}"] for part in ("crt", "key", "pem"))
+            if pem.exists():
+                continue
+            command = ["openssl", "req", "-x509", "-nodes", "-newkey", *options, "-sha256", "-days", "30", "-subj",
+                       "/CN=bench.example", "-addext", "subjectAltName=DNS:bench.example", "-keyout", key, "-out", crt]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+            if done.returncode:
+                raise Failed(f"openssl makes no certificate: {done.stderr.strip()[-300:]}")
+            key.chmod(0o600)
+            pem.write_bytes(crt.read_bytes() + key.read_bytes())
+        return paths
 
 
 class Origin(Child):

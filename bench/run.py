@@ -1,43 +1,34 @@
 #!/usr/bin/env python3
-"""The benchmark: Edge and its peers side by side, interleaved, CPU time per request first. See README.md."""
+"""The benchmark: Edge and its peers side by side, interleaved, CPU time first. See README.md."""
 import argparse
 import json
 import os
 import platform
-import statistics
+import resource
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
+import report
 import rig
 from proxies import DEFAULT_EDGE, PROXIES, Edge, packages
 from rig import Failed, Rig, note
+from scenarios import CHAT, SCENARIOS, streams
 
-BASELINES = ("nginx", "haproxy")
-FAULTS = ("cut", "flip", "status", "shut", "stall")
-
-
-@dataclass(frozen=True)
-class Scenario:
-    """What the load client is asked to do; a scenario with a shape of its own gets its own function in `measure`."""
-    title: str
-    load: tuple
-    skips: tuple = ()  # proxies it makes no sense for
-
-    def measure(self, rig, proxy, origin, settings):
-        """One window of one proxy: the load client's object."""
-        options = ["--seconds", settings.window, "--warmup", settings.warmup, "--origin-pid", origin.pid, *self.load,
-                   *proxy.load_options()]
-        pids = proxy.pids()
-        if pids:
-            options += ["--pids", ",".join(map(str, pids))]
-        return rig.load(proxy.port, *options, seconds=settings.window + settings.warmup + 20)
-
-
-SCENARIOS = {
-    "S1": Scenario("1.2 KB JSON POST and answer, keep-alive, 64 connections, closed loop", ("--connections", 64)),
-    "S1g": Scenario("GET with five fields, 1.2 KB JSON answer, else as S1", ("--connections", 64, "--get")),
+DEFAULT_SCENARIOS = ",".join(name for name in SCENARIOS if name != "S1g")
+# What the load client must see: how it asks, with which faults of the origin, and every how many answers.
+SELF_TESTS = {
+    "JSON": (("--connections", 16), "cut flip status shut stall frame", 1000),
+    "JSON over TLS": (("--connections", 16, "--tls"), "cut flip status shut stall frame", 500),
+    "new TLS connections": (("--connections", 4, "--tls", "--fresh"), "cut flip status shut frame", 20),
+    "streams": ((*streams(50, 0), "--connections", 16), "cut flip status shut stall frame lost", 20),
+    "streams of a chat": ((*streams(100, 10000, CHAT), "--connections", 64), "cut flip lost", 10),
+    "WebSockets": (("--mode", "sockets", "--path", "/v1/ws", "--connections", 16),
+                   "cut flip status shut stall frame", 1000),
+    "WebSockets over TLS": (("--mode", "sockets", "--path", "/v1/ws", "--connections", 16, "--tls"),
+                            "cut flip stall frame", 500),
+    "large answers": (("--get", "--path", "/v1/big?bytes=1000000", "--download", 1000000, "--connections", 4),
+                      "cut flip status shut stall frame", 20),
 }
 
 
@@ -46,11 +37,16 @@ class Run:
 
     def __init__(self, rig, settings):
         self.rig, self.settings = rig, settings
-        self.proxies, self.results, self.complaints = [], {}, []
+        self.proxies, self.complaints = [], []
+        self.results, self.failed = {}, set()  # scenario → proxy → rows; pairs that are not measured again
 
     def complain(self, text):
         note(text)
         self.complaints.append(text)
+
+    def most_connections(self):
+        """Connections through a proxy that the limit of descriptors bears, two each."""
+        return (resource.getrlimit(resource.RLIMIT_NOFILE)[1] - 2000) // 2
 
     def start(self, names):
         """Starts the origin and every proxy that can serve; the others are named and left out."""
@@ -59,10 +55,7 @@ class Run:
             proxy = PROXIES[name](self.rig, name, self.origin.port)
             try:
                 proxy.start()
-                probe = self.rig.load(proxy.port, "--requests", 100, "--connections", 4, "--limit", 10,
-                                      *proxy.load_options())
-                if probe["bad"]:
-                    raise Failed(f"{name} answers wrongly: {kinds(probe)}")
+                self.probe(proxy)
             except Failed as reason:
                 proxy.stop()
                 note(f"{name} is left out: {reason}")
@@ -70,32 +63,86 @@ class Run:
             proxy.after_window(0)
             self.proxies.append(proxy)
 
-    def rounds(self, scenario_name):
-        """A B C, C B A, …: a drift of the machine falls on all alike."""
-        scenario = SCENARIOS[scenario_name]
-        rows = self.results.setdefault(scenario_name, {})
+    def probe(self, proxy):
+        """A few requests; and who has no good token must be refused."""
+        tokens = ("--tokens", self.rig.tokens()) if proxy.main == "policy" else ()
+        answers = self.rig.load(proxy.ports[proxy.main], "--requests", 100, "--connections", 4, "--limit", 10, *tokens)
+        if answers["bad"]:
+            raise Failed(f"it answers wrongly: {kinds(answers)}")
+        if not proxy.guards:
+            return
+        good = rig.token("user")
+        refused = {"no token": None, "another signature": good[:-6] + "AAAAAA",
+                   "an old token": rig.token("user", seconds=-99), "another secret": rig.token("user", "x" * 40)}
+        for what, bearer in {"a good token": good, **refused}.items():
+            status = self.rig.ask(proxy.ports["policy"], "GET", "/v1/json", bearer)[0]
+            if status != (401 if what in refused else 200):
+                raise Failed(f"its policy answers {what} with {status}")
+
+    def rounds(self, names):
+        """A B C, C B A, … for each scenario: a drift of the machine falls on all alike."""
         for number in range(self.settings.rounds):
-            order = self.proxies[:: 1 if number % 2 == 0 else -1]  # a copy: one that fails leaves the list
-            for proxy in [one for one in order if one.name not in scenario.skips]:
-                try:
-                    result = self.window(scenario, proxy)
-                except Failed as reason:
-                    self.complain(f"{scenario_name} {proxy.name}, round {number + 1}, its last: {reason}")
-                    proxy.stop()
-                    self.proxies.remove(proxy)
+            for name in names:
+                began = time.monotonic()
+                for proxy in self.proxies[:: 1 if number % 2 == 0 else -1]:  # a copy: one that fails leaves the list
+                    if proxy.name in SCENARIOS[name].proxies:
+                        self.one(name, proxy, number)
+                note(f"{name}: round {number + 1} of {self.settings.rounds}, {time.monotonic() - began:.0f} s")
+
+    def alone(self, names):
+        """Scenarios about memory: each proxy is started anew with no other beside it, since what several processes of
+        one program share would count for each of them in part only."""
+        for proxy in self.proxies:
+            proxy.stop()
+        for name in names:
+            began = time.monotonic()
+            for proxy in self.proxies:
+                if proxy.name not in SCENARIOS[name].proxies:
                     continue
-                rows.setdefault(proxy.name, []).append(result | {"round": number})
-            note(f"{scenario_name}: round {number + 1} of {self.settings.rounds} done")
+                try:
+                    proxy.start()
+                except Failed as reason:
+                    self.complain(f"{name} {proxy.name}: {reason}")
+                    continue
+                self.one(name, proxy, 0)
+                proxy.stop()
+            note(f"{name}: {time.monotonic() - began:.0f} s")
+
+    def one(self, name, proxy, number):
+        """One window of one proxy. After one that failed it is not asked for this again."""
+        if (name, proxy.name) in self.failed:
+            return
+        try:
+            result = self.window(SCENARIOS[name], proxy)
+        except Failed as reason:
+            self.complain(f"{name} {proxy.name}, round {number + 1}, its last: {reason}")
+            self.failed.add((name, proxy.name))
+            if proxy.child and not proxy.child.alive():
+                self.again(proxy)
+            return
+        rows = self.results.setdefault(name, {})
+        rows.setdefault(proxy.name, []).append(result | {"round": number})
+
+    def again(self, proxy):
+        try:
+            proxy.stop()
+            proxy.start()
+        except Failed as reason:
+            self.complain(f"{proxy.name} is left out from here on: {reason}")
+            self.proxies.remove(proxy)
 
     def window(self, scenario, proxy):
         """One measurement, and what speaks against believing it."""
-        before = self.origin.count()["requests"]
-        result = scenario.measure(self.rig, proxy, self.origin, self.settings)
-        asked = self.origin.count()["requests"] - before
+        before = self.origin.count()
+        result = scenario.measure(self, proxy)
+        after = self.origin.count()
         if result["bad"]:
-            self.complain(f"{proxy.name}: {result['bad']} bad answers: {kinds(result)}")
+            self.complain(f"{proxy.name}: {result['bad']} bad answers: {kinds(result) or 'none came'}")
+        asked = after[scenario.asked] - before[scenario.asked] if scenario.asked else result["answered"]
         if asked < result["answered"]:
             self.complain(f"{proxy.name}: {result['answered']} answers, but the origin saw only {asked} requests")
+        if result["bad"] and not result["requests"]:
+            raise Failed("nothing but bad answers")
         complaint = proxy.after_window(result["requests"])
         if complaint:
             self.complain(complaint)
@@ -115,55 +162,6 @@ def kinds(result):
     return ", ".join(f"{count} {kind}" for kind, count in result["bad_kinds"].items() if count)
 
 
-def middle(rows, field):
-    values = [row[field] for row in rows if row[field] is not None]
-    return statistics.median(values) if values else None
-
-
-def ratio(rows, base):
-    """The median of the ratios within each round: what slows a whole round down cancels out."""
-    of = {row["round"]: row["cpu_us_per_request"] for row in base}
-    pairs = [row["cpu_us_per_request"] / of[row["round"]] for row in rows
-             if row["cpu_us_per_request"] and of.get(row["round"])]
-    return statistics.median(pairs) if pairs else None
-
-
-def summary(rows_by_proxy):
-    """Per proxy the figures of the table."""
-    out = {}
-    for name, rows in rows_by_proxy.items():
-        cpu = [row["cpu_us_per_request"] for row in rows if row["cpu_us_per_request"] is not None]
-        one = {field: middle(rows, field) for field in ("rps", "p50_us", "p99_us", "proxy_share", "load_share")}
-        one |= {"cpu_us": middle(rows, "cpu_us_per_request"), "cpu_us_min": min(cpu, default=None),
-                "cpu_us_max": max(cpu, default=None), "bad": sum(row["bad"] for row in rows)}
-        one |= {f"to_{base}": ratio(rows, rows_by_proxy.get(base, [])) for base in BASELINES}
-        out[name] = one
-    return out
-
-
-def cell(value, form):
-    return "–" if value is None else format(value, form)
-
-
-def table(title, figures):
-    """A Markdown table."""
-    head = ["proxy", "CPU µs/request (min–max)", "× nginx", "× haproxy", "requests/s", "p50 µs", "p99 µs",
-            "proxy core", "load core", "bad"]
-    lines = [head, ["---"] + ["---:"] * (len(head) - 1)]
-    for name, one in figures.items():
-        cpu = cell(one["cpu_us"], ".2f")
-        if one["cpu_us"] is not None:
-            cpu += f" ({one['cpu_us_min']:.2f}–{one['cpu_us_max']:.2f})"
-        lines.append([name, cpu, *(cell(one[f"to_{base}"], ".3f") for base in BASELINES), cell(one["rps"], ",.0f"),
-                      cell(one["p50_us"], ",.0f"), cell(one["p99_us"], ",.0f"), cell(one["proxy_share"], ".0%"),
-                      cell(one["load_share"], ".0%"), str(one["bad"])])
-    widths = [max(len(line[i]) for line in lines if line is not lines[1]) for i in range(len(head))]
-    lines[1] = [mark.replace("---", "-" * (width - mark.count(":"))) for mark, width in zip(lines[1], widths)]
-    body = "\n".join("| " + " | ".join(text.ljust(width) if i == 0 else text.rjust(width)
-                                       for i, (text, width) in enumerate(zip(line, widths))) + " |" for line in lines)
-    return f"\n{title}\n\n{body}"
-
-
 def machine():
     model = next((line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
                   if line.startswith("model name")), platform.machine())
@@ -173,39 +171,67 @@ def machine():
 def self_test(rig_):
     """The load client must report exactly the wrong answers that the origin says it gave, and none without any."""
     failed = 0
-    for kind in (None, *FAULTS):
-        origin = rig_.origin("--expect-body", *(("--fault", f"{kind}:1000") if kind else ()))
-        result = rig_.load(origin.port, "--seconds", 0.5, "--warmup", 0.1, "--connections", 16, "--patience", 1)
-        given = origin.finish()["faults"]
-        right = result["bad"] == given and (given > 0) == (kind is not None)
-        failed += not right
-        print(f"{'ok    ' if right else 'FAILED'} origin fault {kind or 'none':6}: "
-              f"{given} given, {result['bad']} reported{' (' + kinds(result) + ')' if result['bad'] else ''}")
+    for title, (options, faults, every) in SELF_TESTS.items():
+        for kind in (None, *faults.split()):
+            for seconds in (0.4, 2, 10):  # a busy machine may need more for the first fault to come
+                given, result = with_fault(rig_, options, kind, every, seconds)
+                if result["answered"] and (given or not kind):
+                    break
+            right = result["bad"] == given and (given > 0) == (kind is not None) and result["answered"] > 0
+            failed += not right
+            print(f"{'ok    ' if right else 'FAILED'} {title}, fault {kind or 'none'}: {given} given, {result['bad']} "
+                  f"reported{' (' + kinds(result) + ')' if result['bad'] else ''}", flush=True)
     return 1 if failed else 0
 
 
+def with_fault(rig_, options, kind, every, seconds):
+    """A window of the load client at an origin that makes one kind of fault: how many it made, and the result."""
+    paths = rig_.certificates()
+    secure = ("--certificate", paths["rsa_crt"], "--key", paths["rsa_key"]) if "--tls" in options else ()
+    origin = rig_.origin("--expect-body", *secure, *(("--fault", f"{kind}:{every}") if kind else ()))
+    patience = 1.5 if kind == "stall" else 20  # what is withheld never comes; all else does
+    result = rig_.load(origin.port, "--seconds", seconds, "--warmup", 0.1, "--patience", patience, *options, seconds=60)
+    return origin.finish()["faults"], result
+
+
+def wanted(settings):
+    """The scenarios and the proxies of this run, in the order of their tables."""
+    scenarios = settings.scenarios.split(",")
+    used = {name for scenario in scenarios for name in SCENARIOS[scenario].proxies}
+    names = settings.proxies.split(",") if settings.proxies else [
+        name for name in PROXIES if name in used and name not in ("direct", "nginx+log")]
+    return scenarios, [name for name in PROXIES if name in names and name in used]
+
+
 def measure(rig_, settings):
-    names = settings.proxies.split(",")
-    rig.install(packages(names))
+    began = time.monotonic()
+    scenarios, names = wanted(settings)
+    rig.install({"openssl": "openssl", **packages(names)})
     run = Run(rig_, settings)
     run.start(names)
     if not run.proxies:
         raise Failed("nothing to measure")
     versions = {proxy.name: proxy.version() for proxy in run.proxies}
-    for scenario in settings.scenarios.split(","):
-        run.rounds(scenario)
-    figures = {scenario: summary(rows) for scenario, rows in run.results.items()}
-    for scenario, rows in figures.items():
-        title = f"{scenario}: {SCENARIOS[scenario].title}; {settings.rounds} rounds of {settings.window:g} s"
-        print(table(title, rows))
+    run.rounds([name for name in scenarios if not SCENARIOS[name].alone])
+    run.alone([name for name in scenarios if SCENARIOS[name].alone])
     count = run.finish()
-    print(f"\norigin: {count['requests']:,} requests, {count['connections']:,} connections, {count['refused']} refused")
+    results = {name: run.results.get(name, {}) for name in scenarios}
+    if settings.details:
+        for name, rows in results.items():
+            print(report.details_table(f"{name}: {SCENARIOS[name].title}", rows))
+    lines = report.judge(results)
+    print(f"\n{report.bars_table(lines)}\n\n{report.misses(lines)}")
+    seen = ", ".join(f"{number:,} {what}" for what, number in count.items())
+    print(f"{settings.rounds} rounds of {settings.window:g} s, {(time.monotonic() - began) / 60:.1f} minutes; load average "
+          f"{os.getloadavg()[0]:.1f}; the origin saw {seen}")
+    for complaint in run.complaints:
+        print(f"wrong: {complaint}")
     if settings.json:
-        report = {"when": time.strftime("%FT%TZ", time.gmtime()), "machine": machine(), "versions": versions,
-                  "rounds": settings.rounds, "window_s": settings.window, "warmup_s": settings.warmup,
-                  "summary": figures, "raw": run.results, "complaints": run.complaints}
+        whole = {"when": time.strftime("%FT%TZ", time.gmtime()), "machine": machine(), "versions": versions,
+                 "rounds": settings.rounds, "window_s": settings.window, "bars": lines, "raw": results,
+                 "complaints": run.complaints}
         settings.json.parent.mkdir(parents=True, exist_ok=True)
-        settings.json.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+        settings.json.write_text(json.dumps(whole, indent=1, ensure_ascii=False) + "\n")
     return 1 if run.complaints else 0
 
 
@@ -228,15 +254,18 @@ def between(kind, low, high):
 
 
 def arguments():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--proxies", type=members(PROXIES), default="direct,nginx,haproxy,edge,edge+log",
-                        help="of " + ", ".join(PROXIES) + " (default: %(default)s)")
-    parser.add_argument("--scenarios", type=members(SCENARIOS), default="S1",
-                        help="; ".join(f"{name}: {one.title}" for name, one in SCENARIOS.items()))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
+                                     epilog="scenarios:\n" + "\n".join(
+                                         f"  {name:4} {one.title}" for name, one in SCENARIOS.items()))
+    parser.add_argument("--scenarios", type=members(SCENARIOS), default=DEFAULT_SCENARIOS, metavar="A,B,…",
+                        help="default: all but S1g")
+    parser.add_argument("--proxies", type=members(PROXIES), metavar="A,B,…",
+                        help="of " + ", ".join(PROXIES) + " (default: what the bars speak of)")
     parser.add_argument("--rounds", type=between(int, 1, 100), default=5)
-    parser.add_argument("--window", type=between(float, 0.1, 300), default=2.0, help="measured seconds (default 2)")
-    parser.add_argument("--warmup", type=between(float, 0, 60), default=0.5, help="seconds before them (default 0.5)")
+    parser.add_argument("--window", type=between(float, 0.1, 300), default=1.5, help="measured seconds (default 1.5)")
     parser.add_argument("--edge", type=Path, default=DEFAULT_EDGE, help="the binary (default .build/release/edge)")
+    parser.add_argument("--edge-config", type=Path, default=Edge.config, help="instead of bench/configs/all.yaml")
+    parser.add_argument("--details", action="store_true", help="a table with everything for each scenario")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything that was measured there")
     parser.add_argument("--nice", type=between(int, -20, 19), default=-10,
                         help="priority of what is measured; below 0 only as root (default -10)")
@@ -247,7 +276,7 @@ def arguments():
 
 def main():
     settings = arguments()
-    Edge.binary = settings.edge
+    Edge.binary, Edge.config = settings.edge, settings.edge_config
     try:
         rig.build()
         with Rig(settings.nice, settings.keep) as rig_:

@@ -17,8 +17,9 @@ packages() {
     test) echo "python3 python3-venv git curl openssl" ;;
     # The clients that `make run` shows.
     run) echo "python3 python3-venv curl" ;;
-    # The peers themselves are installed by bench/run.py, which keeps their services from starting.
-    bench) echo "python3 gcc libc6-dev valgrind" ;;
+    # libssl, openssl: the load client speaks TLS, with certificates made for the run. The peers (nginx with its Lua
+    # module, haproxy) are installed by bench/run.py, which keeps their services from starting.
+    bench) echo "python3 gcc libc6-dev libssl-dev openssl valgrind" ;;
     *)
       echo "scripts/install.sh: unknown purpose '$1'; one or more of: build run test bench" >&2
       exit 2

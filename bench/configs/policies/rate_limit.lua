@@ -1,0 +1,1 @@
+../../../policies/rate_limit.lua
