@@ -38,7 +38,7 @@ sanitize: ## runs the scenarios against builds with AddressSanitizer and ThreadS
 	@scripts/install.sh build test
 	@scripts/test.py sanitize $(PARTS)
 
-bench: build ## measures Edge side by side with its peers
+bench: build ## measures Edge side by side with its peers (13 minutes)
 	@scripts/install.sh bench
 	@exec python3 bench/run.py
 
