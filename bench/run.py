@@ -37,7 +37,7 @@ class Run:
 
     def __init__(self, rig, settings):
         self.rig, self.settings = rig, settings
-        self.proxies, self.complaints = [], []
+        self.proxies, self.absent, self.complaints = [], [], []
         self.results, self.failed = {}, set()  # scenario → proxy → rows; pairs that are not measured again
 
     def complain(self, text):
@@ -58,7 +58,8 @@ class Run:
                 self.probe(proxy)
             except Failed as reason:
                 proxy.stop()
-                note(f"{name} is left out: {reason}")
+                self.absent.append(f"{name} was left out: {reason}")
+                note(self.absent[-1])
                 continue
             proxy.after_window(0)
             self.proxies.append(proxy)
@@ -222,10 +223,11 @@ def measure(rig_, settings):
     lines = report.judge(results)
     print(f"\n{report.bars_table(lines)}\n\n{report.misses(lines)}")
     seen = ", ".join(f"{number:,} {what}" for what, number in count.items())
-    print(f"{settings.rounds} rounds of {settings.window:g} s, {(time.monotonic() - began) / 60:.1f} minutes; load average "
+    minutes = (time.monotonic() - began) / 60
+    print(f"{settings.rounds} rounds of {settings.window:g} s, {minutes:.1f} minutes; load average "
           f"{os.getloadavg()[0]:.1f}; the origin saw {seen}")
-    for complaint in run.complaints:
-        print(f"wrong: {complaint}")
+    for line in [*run.absent, *(f"wrong: {complaint}" for complaint in run.complaints)]:
+        print(line)
     if settings.json:
         whole = {"when": time.strftime("%FT%TZ", time.gmtime()), "machine": machine(), "versions": versions,
                  "rounds": settings.rounds, "window_s": settings.window, "bars": lines, "raw": results,

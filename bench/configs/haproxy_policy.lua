@@ -12,7 +12,8 @@ core.register_action("policy", {"http-req"}, function(txn)
   if not token or token == "" then return refuse(txn, 401) end
   if txn.c:jwt_header_query(token, "$$.alg") ~= "HS256" then return refuse(txn, 401) end
   if tostring(txn.c:jwt_verify(token, "HS256", "$secret")) ~= "1" then return refuse(txn, 401) end
-  local ends, now = tonumber(txn.c:jwt_payload_query(token, "$$.exp")), core.now().sec
+  -- Without "int" a number comes with six digits only.
+  local ends, now = tonumber(txn.c:jwt_payload_query(token, "$$.exp", "int")), core.now().sec
   if not ends or ends < now then return refuse(txn, 401) end
 
   local user = txn.c:jwt_payload_query(token, "$$.sub")
