@@ -436,11 +436,14 @@ int clua_argument_texts(lua_State *L, int index, clua_value *out, int capacity) 
     lua_pop(L, 1);
   }
   // A table of names is no list, and looks like an empty one.
-  if (is_list && count == 0) {
-    lua_pushnil(L);
-    if (lua_next(L, -2)) {
+  lua_Unsigned keys = 0;
+  lua_pushnil(L);
+  while (is_list && lua_next(L, -2)) {
+    lua_pop(L, 1);
+    keys += 1;
+    if (keys > count) {
       is_list = 0;
-      lua_pop(L, 2);
+      lua_pop(L, 1);
     }
   }
   lua_pop(L, 1);

@@ -75,7 +75,13 @@ import Testing
 
   // MARK: Fields
 
-  private let rules = FieldRules(arena: Arena())
+  private let arena: Arena
+  private let rules: FieldRules
+
+  init() {
+    arena = Arena()
+    rules = FieldRules(arena: arena)
+  }
 
   private func withBytes<Result>(_ bytes: [UInt8], _ body: (UnsafeBufferPointer<UInt8>) -> Result) -> Result {
     let area = ByteArea(bytes)

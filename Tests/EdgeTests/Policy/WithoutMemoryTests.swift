@@ -342,16 +342,18 @@ import Testing
     for (name, question) in WithoutMemoryTests.questions.sorted(by: { $0.key < $1.key }) where isOfAnswer(name) {
       let phase = name.hasPrefix("res.") ? PolicyPhase.onResponse : .onChunk
       let parameter = name.prefix { $0 != "." }
-      let script = "return {\(phase.rawValue) = function(\(parameter), ctx) ctx.user = \"\" .. (\(question.0)) end}"
+      let script = "return {\(phase.rawValue) = function(\(parameter), ctx) ctx.user = \"=\" .. (\(question.0)) end}"
       let bench = try PolicyBench(script)
       bench.machine.lua.allow(sliceTicks: 10_000, exchangeTicks: 10_000)
-      let count = try sweep(bench, "\(name): " + question.1) {
+      let count = try sweep(bench, "\(name): =" + question.1) {
         bench.endContext()
+        // What the last one has made may still be there.
+        bench.machine.lua.collect(full: true)
         try bench.showAnswer(["x-a: 1", "x-a: 2"])
         if bench.ask(phase) != .passed { return lost(bench, bench.failure) }
         return "\(name): " + text(bench.machine.user(bench.context))
       }
-      #expect(count > 1, "\(name)")
+      #expect(count > 0, "\(name)")
     }
   }
 }

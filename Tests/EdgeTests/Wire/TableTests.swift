@@ -177,7 +177,9 @@ struct ByteClassTests {
 
   /// A name of the table is found in every case of its letters, and nothing else of its length that is a token.
   @Test func namesOfTheTable() {
-    let index = KnownHeaderIndex(arena: Arena())
+    let arena = Arena()
+    defer { withExtendedLifetime(arena) {} }
+    let index = KnownHeaderIndex(arena: arena)
     let tokens = Array("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ".utf8)
     for row in HeaderRow.table where row.header != .other {
       let name = Array("\(row.name)".utf8)

@@ -52,7 +52,7 @@ enum LimitAPI {
       return call.raise("take is a method: write limit:take(key)")
     }
     guard let key = host.key(call), let start = key.baseAddress else {
-      return call.raise("a limit counts for a key, which must be a string, or several")
+      return call.raise("a limit counts for a key, which must be a string")
     }
     // Read here and not once a turn: requests of one turn are admitted at different times, and so are those of others.
     switch host.tools.limits.take(
