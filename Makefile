@@ -21,7 +21,7 @@ run: build ## installs what is missing, builds, and runs Edge for development
 	@exec $(EDGE) run --dev --config $(CONFIG)
 
 test: ## runs everything that decides whether a change is right; PARTS="lint unit" for some of it
-	@scripts/install.sh build test
+	@scripts/install.sh build test bench
 	@scripts/python.sh
 	@scripts/test.py test $(PARTS)
 

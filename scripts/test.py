@@ -55,6 +55,7 @@ def parts(purpose):
         Part("lint", ["make", "--no-print-directory", "lint"], exit_code, 5),
         Part("unit", ["swift", "test", "--disable-xctest", *ASAN], swift_testing, 20, SANITIZER),
         Part("release", ["make", "--no-print-directory", "build"], exit_code, 15),
+        Part("ceilings", [sys.executable, "-u", "bench/ceilings.py"], last_line, 10),
         Part("scenarios", SCENARIOS, last_line, 20),
         Part("acceptance", ACCEPTANCE, last_line, 10),
     ]
