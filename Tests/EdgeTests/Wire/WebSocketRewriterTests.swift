@@ -137,7 +137,7 @@ struct WebSocketRewriterTests {
     #expect(ReferenceReader.read(bench.passed, fromClient: isMasked).events.count == 1)
   }
 
-  /// A message of more than a mebibyte, in one frame or in many, with characters cut anywhere, holds no more than a frame.
+  /// A message of more than a mebibyte, in one frame or in many, with characters cut anywhere, holds at most a frame.
   @Test(arguments: [true, false]) func hugeMessages(isMasked: Bool) {
     let text = [UInt8](String(repeating: "€uro ", count: 200_000).utf8)
     let mask: [UInt8]? = isMasked ? [0xde, 0xad, 0xbe, 0xef] : nil
