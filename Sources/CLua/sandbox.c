@@ -383,6 +383,11 @@ static int mark_array(lua_State *L) {
   }
   luaL_checktype(L, 1, LUA_TTABLE);
   lua_settop(L, 1);
+  // What it is was decided when it was made, and cannot be changed.
+  if (clua_push_frozen(L, 1)) {
+    lua_settop(L, 1);
+    return 1;
+  }
   const void *marked = clua_of(L)->array_metatable;
   if (lua_getmetatable(L, 1)) {
     if (lua_topointer(L, -1) != marked) return clua_raise(L, "edge.json.array takes a table without a metatable");

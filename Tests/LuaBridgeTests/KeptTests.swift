@@ -106,7 +106,8 @@ import Testing
     ("return rawlen(p.roles) .. rawget(p, 'user')", "'2ann'"), ("return table.concat(p.roles, ' ')", "'user admin'"),
     ("return select('#', table.unpack(p.roles))", "2"), ("return edge.echo(p.roles)", "['user', 'admin']"),
     ("return p.roles", "['user', 'admin']"), ("return {p.roles, p.none}", "[['user', 'admin'], []]"),
-    ("return rawequal(p.roles, p.roles)", "true"),
+    ("return rawequal(p.roles, p.roles)", "true"), ("return edge.json.array(p.none)", "[]"),
+    ("return {roles = edge.json.array(p.roles)}", "{'roles': ['user', 'admin']}"),
   ])
   func readable(_ code: String, _ expected: String) throws {
     #expect(try Keeper().run("local p = edge.principal(7, 5) \(code)") == expected)
