@@ -47,7 +47,7 @@ import Testing
       let outcome = fixture.start(&call)
       let shown = outcome == .done ? fixture.returned(call) : fixture.machine.error.message
       fixture.machine.finish(&call)
-      return shown ?? "nothing"
+      return shown
     }
   }
 

@@ -110,6 +110,7 @@ struct ConfigDiff: Equatable {
       case (.named(let left), .named(let right)): compare(left, right, own)
       default:
         if ConfigDiff.isSame(before, after) || ConfigDiff.isImplied(before) && ConfigDiff.isImplied(after) { continue }
+        if ConfigDiff.comesWithOthers(old[row], new[row]) { continue }
         changes.append(
           ConfigChange(
             kind: row.reload == .live ? .changed : .restart, path: own, before: old[row].flatMap { row.shown($0) },
@@ -131,6 +132,12 @@ struct ConfigDiff: Equatable {
     for entry in old where !names.contains(entry.name) {
       changes.append(ConfigChange(kind: .removed, path: "\(path).\(entry.name)"))
     }
+  }
+
+  /// A default that is there or not with other keys, which are told.
+  private static func comesWithOthers(_ old: Setting?, _ new: Setting?) -> Bool {
+    guard old == nil || new == nil else { return false }
+    return [old, new].allSatisfy { $0.map { $0.origin == .fallback } ?? true }
   }
 
   /// Nothing, or a section of which nothing is written: it comes and goes with other keys, which are told.
