@@ -53,7 +53,7 @@ def parts(purpose):
         ]
     return [
         Part("lint", ["make", "--no-print-directory", "lint"], exit_code, 5),
-        Part("unit", ["swift", "test", "--disable-xctest", *ASAN], swift_testing, 20, SANITIZER),
+        Part("unit", ["swift", "test", "--disable-xctest", *ASAN], swift_testing, 30, SANITIZER),
         Part("release", ["make", "--no-print-directory", "build"], exit_code, 15),
         Part("ceilings", [sys.executable, "-u", "bench/ceilings.py"], last_line, 10),
         Part("scenarios", SCENARIOS, last_line, 20),
