@@ -7,6 +7,11 @@ static inline int edge_sqlite_bind_text(sqlite3_stmt *statement, int index, cons
   return sqlite3_bind_text(statement, index, text, bytes, SQLITE_TRANSIENT);
 }
 
+// The same without a copy: the text stays where it is until the statement was reset.
+static inline int edge_sqlite_bind_kept(sqlite3_stmt *statement, int index, const char *text, int bytes) {
+  return sqlite3_bind_text(statement, index, text, bytes, SQLITE_STATIC);
+}
+
 // A call with variable arguments: changes made through SQL cannot switch off what protects the file.
 static inline int edge_sqlite_defend(sqlite3 *database) {
   return sqlite3_db_config(database, SQLITE_DBCONFIG_DEFENSIVE, 1, (int *)0);

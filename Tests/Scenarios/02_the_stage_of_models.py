@@ -10,11 +10,11 @@ from stage.provider import *
 
 # As much of a ledger as is read.
 TABLES = """CREATE TABLE accounts (id INTEGER PRIMARY KEY, name TEXT, balance INTEGER);
-CREATE TABLE transfers (id INTEGER PRIMARY KEY, kind TEXT, exchange TEXT, attempt TEXT, request_id TEXT);
+CREATE TABLE transfers (id INTEGER PRIMARY KEY, kind TEXT, "transaction" TEXT, exchange TEXT, request_id TEXT);
 CREATE TABLE postings (transfer INTEGER, account INTEGER, amount INTEGER, balance_after INTEGER);
-INSERT INTO accounts VALUES (1, 'edge/revenue', 100), (2, 'edge/issued', -1000), (3, 'user/alice', 900);
-INSERT INTO transfers VALUES (1, 'initial', NULL, NULL, NULL), (2, 'settlement', 'e', 'a', 'r');
-INSERT INTO postings VALUES (1, 2, -1000, -1000), (1, 3, 1000, 1000), (2, 1, 100, 100), (2, 3, -100, 900);
+INSERT INTO accounts VALUES (1, 'edge/revenue', NULL), (2, 'edge/issued', NULL), (3, 'user/alice', 900);
+INSERT INTO transfers VALUES (1, 'initial', 'i', NULL, NULL), (2, 'settlement', 'a', 'e', 'r');
+INSERT INTO postings VALUES (1, 2, -1000, NULL), (1, 3, 1000, 1000), (2, 1, 100, NULL), (2, 3, -100, 900);
 """
 
 
@@ -146,7 +146,9 @@ def ledgers():
   wrong = ["UPDATE accounts SET balance = 901 WHERE id = 3", "DELETE FROM postings WHERE account = 1",
            "UPDATE postings SET amount = 1001 WHERE balance_after = 1000",
            "UPDATE postings SET balance_after = 899 WHERE balance_after = 900",
-           "INSERT INTO transfers VALUES (3, 'settlement', 'e', 'a', 'r')"]
+           "INSERT INTO transfers VALUES (3, 'settlement', 'b', 'e', 'r')",
+           "INSERT INTO transfers VALUES (3, 'settlement', 'a', 'e', 'r');"
+           "INSERT INTO postings VALUES (3, 1, 0, NULL), (3, 3, 0, 900)"]
   for statement in [None, *wrong]:
     with Folder(files={"var/ledger": ""}) as folder:
       database = sqlite3.connect(os.path.join(folder.path, "var", "ledger"))

@@ -394,7 +394,7 @@ def immutable():
     with Edge(document, files=files, folder=folder) as edge, edge.client() as client:
       ask(client)
     for statement in ("UPDATE transfers SET wall = 0", "DELETE FROM transfers", "UPDATE postings SET amount = 0",
-                      "DELETE FROM postings", "DELETE FROM accounts"):
+                      "DELETE FROM accounts"):
       try:
         edited(folder, statement)
       except sqlite3.DatabaseError:

@@ -406,7 +406,7 @@ def ledger_of_attempts():
     edge.stop()
     ledger = ledger_of(edge)
     same((ledger.of("alice"), len(ledger.settlements())), (1000 - cost(15), 3))
-    same(len({row["attempt"] for row in ledger.settlements()}), 3, "attempts")
+    same(len({row["transaction"] for row in ledger.settlements()}), 3, "attempts")
     same(len({row["exchange"] for row in ledger.settlements()}), 1, "exchanges")
     charged = {row["transfer"] for row in ledger.postings if row["amount"]}
     same(len(charged & {row["id"] for row in ledger.settlements()}), 1, "settlements that moved something")

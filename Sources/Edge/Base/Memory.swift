@@ -39,6 +39,9 @@ struct StaticBytes: BitwiseCopyable, @unchecked Sendable {  // the bytes never c
   }
 
   static let empty = StaticBytes("")
+
+  /// A copy, for what leaves the worker.
+  var text: String { String(decoding: UnsafeBufferPointer(start: start, count: count), as: UTF8.self) }
 }
 
 /// A bump allocator: everything a generation's tables point to stands in one and is freed with it.

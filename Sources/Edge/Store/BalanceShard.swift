@@ -14,6 +14,8 @@ struct AccountSlot: BitwiseCopyable {
   /// What the ledger says, less what is settled but not yet written. Never below `held`.
   var balance: Int64 = 0
   var held: Int64 = 0
+  /// Its row in the ledger's file.
+  var row: Int64 = 0
   /// Holds that are neither settled nor released; a hold of nothing counts too.
   var holds: UInt32 = 0
   /// Settlements that the ledger has not written yet.
@@ -79,7 +81,7 @@ struct BalanceShard {
 
   /// Stands an account in a slot that was never used or, of the next few, in one whose account is idle.
   mutating func place(
-    _ hash: UInt64, _ account: UnsafeBufferPointer<UInt8>, name: BytePointer, balance: Int64, looks: Int
+    _ hash: UInt64, _ account: UnsafeBufferPointer<UInt8>, name: BytePointer, balance: Int64, row: Int64, looks: Int
   ) -> Placing {
     if find(hash, account) != nil { return .known }
     var index = used
@@ -93,7 +95,7 @@ struct BalanceShard {
     }
     let left = slots[index].name
     slots[index] = AccountSlot(
-      name: name, hash: hash, balance: balance, serial: slots[index].serial &+ 1, nameCount: UInt16(account.count))
+      name: name, hash: hash, balance: balance, row: row, serial: slots[index].serial &+ 1, nameCount: UInt16(account.count))
     var place = home(hash)
     while places[place] != 0 { place = (place + 1) & mask }
     places[place] = UInt32(index + 1)

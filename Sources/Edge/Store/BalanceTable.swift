@@ -2,8 +2,8 @@
 //
 // Owns: 64 shards of fixed size, each behind a lock that is held for a search and a few additions. The ledger knows the
 // balances of all accounts; here are those that were touched lately, with what is held and what is not yet written.
-// An account without either may go at any time for another one. Called by every worker; only the ledger's thread puts
-// accounts in and adds to them. Never: writes a file, waits, or lets an account fall below what is held of it.
+// An account without either may go at any time for another one, unless there is no file. Called by every worker; only
+// the ledger puts accounts in and adds to them. Never: writes a file, waits, or lets an account fall below what is held.
 
 import Glibc
 
@@ -22,14 +22,17 @@ final class BalanceTable: Sendable {
   private nonisolated(unsafe) let memory: UnsafeMutableRawPointer  // each shard's part is used under its lock
   private let memoryBytes: Int
   private let capacity: Int
+  /// No account goes for another one: nobody else knows them.
+  private let keepsAll: Bool
   private let hash = KeyedHash64()
 
   /// Room for as many accounts, rounded up to a power of two of at least one per shard; nil when the kernel has no
   /// address space for them.
-  init?(accountsMax: Int = BalanceTable.accountsMax) {
+  init?(accountsMax: Int = BalanceTable.accountsMax, keepsAll: Bool = false) {
     let wanted = max(1, (accountsMax + BalanceTable.shardCount - 1) / BalanceTable.shardCount)
     let capacity = 1 << (Int.bitWidth - (wanted - 1).leadingZeroBitCount)
     self.capacity = capacity
+    self.keepsAll = keepsAll
     let count = BalanceTable.shardCount * capacity
     let slotBytes = count * MemoryLayout<AccountSlot>.stride
     memoryBytes = slotBytes + 2 * count * MemoryLayout<UInt32>.stride
@@ -80,6 +83,21 @@ final class BalanceTable: Sendable {
   /// The same by handle; nil when it is stale.
   func balance(of handle: AccountHandle) -> AccountBalance? { at(handle) { BalanceTable.balance($0) } }
 
+  /// The row of the account in the ledger; nil when the handle is stale.
+  func row(of handle: AccountHandle) -> Int64? { at(handle) { $0.row } }
+
+  /// The handle of an account; nil when it is not in memory. It lasts as long as something is held or not yet written,
+  /// for good where no account goes.
+  func handle(of account: UnsafeBufferPointer<UInt8>) -> AccountHandle? {
+    let hash = hashed(account)
+    let number = shardNumber(hash)
+    return shards[number].withLock { shard in
+      shard.find(hash, account).map {
+        AccountHandle(index: Int32(number * capacity + $0), serial: shard.slots[$0].serial)
+      }
+    }
+  }
+
   /// The account that a handle is for; nil when it is stale.
   func name(of handle: AccountHandle) -> String? {
     at(handle) { slot in
@@ -104,17 +122,20 @@ final class BalanceTable: Sendable {
 
   /// Gives a hold back and takes the charge. What the hold does not cover comes from what is available, so that the
   /// holds of others stay covered; what is missing then is the shortfall. From now on the account waits for `written`.
-  /// A stale handle is charged nothing. `held` is nil when the hold stays for what follows.
-  func settle(_ handle: AccountHandle, held: Amount?, charge: Amount) -> (charged: Amount, shortfall: Amount) {
+  /// A stale handle is charged nothing. `held` is nil when the hold stays for what follows. `balance` is what is left.
+  func settle(
+    _ handle: AccountHandle, held: Amount?, charge: Amount
+  ) -> (charged: Amount, shortfall: Amount, balance: Amount) {
     let wanted = max(0, charge.units)
-    let charged: Int64? = at(handle) { slot in
+    let settled: (charged: Int64, balance: Int64)? = at(handle) { slot in
       if let held { BalanceTable.giveBack(&slot, held) }
       let taken = min(wanted, slot.available)
       slot.balance -= taken
-      slot.unwritten += 1
-      return taken
+      if !keepsAll { slot.unwritten += 1 }
+      return (taken, slot.balance)
     }
-    return (Amount(units: charged ?? 0), Amount(units: wanted - (charged ?? 0)))
+    let charged = settled?.charged ?? 0
+    return (Amount(units: charged), Amount(units: wanted - charged), Amount(units: settled?.balance ?? 0))
   }
 
   // MARK: The ledger
@@ -124,18 +145,19 @@ final class BalanceTable: Sendable {
     at(handle) { if $0.unwritten > 0 { $0.unwritten -= 1 } }
   }
 
-  /// Puts an account in, with what the ledger says; no effect when it is here. False: there is no room, for all
-  /// accounts of its shard are in use.
+  /// Puts an account in, with what the ledger says and its row there; no effect when it is here. False: there is no
+  /// room, for all accounts of its shard are in use.
   @discardableResult
-  func insert(_ account: UnsafeBufferPointer<UInt8>, balance: Amount) -> Bool {
+  func insert(_ account: UnsafeBufferPointer<UInt8>, balance: Amount, row: Int64 = 0) -> Bool {
     guard let start = account.baseAddress, 1...BalanceTable.nameBytesMax ~= account.count else { return false }
     let hash = hashed(account)
     let shard = shards[shardNumber(hash)]
     let name = BytePointer.allocate(capacity: account.count)
     memcpy(name, start, account.count)
-    for _ in 0...(capacity / BalanceTable.looks) {
+    let looks = keepsAll ? 0 : BalanceTable.looks
+    for _ in 0...(looks > 0 ? capacity / looks : 0) {
       let placing = shard.withLock {
-        $0.place(hash, account, name: name, balance: balance.units, looks: BalanceTable.looks)
+        $0.place(hash, account, name: name, balance: balance.units, row: row, looks: looks)
       }
       switch placing {
       case .taken: continue
@@ -150,13 +172,18 @@ final class BalanceTable: Sendable {
 
   /// What the ledger has credited; no effect when the account is not in memory.
   func add(_ account: UnsafeBufferPointer<UInt8>, _ amount: Amount) {
-    let hash = hashed(account)
-    shards[shardNumber(hash)].withLock { shard in
-      guard let index = shard.find(hash, account) else { return }
-      let (sum, overflow) = shard.slots[index].balance.addingReportingOverflow(amount.units)
-      // The ledger refuses sums that large, and memory never has more than the ledger.
-      if !overflow { shard.slots[index].balance = sum }
+    // The ledger refuses sums that are too large, and memory never has more than the ledger.
+    if let handle = handle(of: account) { _ = add(handle, amount) }
+  }
+
+  /// The same by handle; what the account has then, nil when that cannot be counted or the handle is stale.
+  func add(_ handle: AccountHandle, _ amount: Amount) -> Amount? {
+    let sum: Amount?? = at(handle) { slot in
+      guard let sum = Amount(units: slot.balance).adding(amount) else { return nil }
+      slot.balance = sum.units
+      return sum
     }
+    return sum ?? nil
   }
 
   /// Accounts in memory.

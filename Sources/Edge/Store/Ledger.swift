@@ -1,40 +1,18 @@
-// The embedded ledger of credits: balances in memory for all workers, a SQLite file, and one thread that writes it.
+// The embedded ledger of credits: balances in memory for all workers, and behind them what keeps them.
 //
-// Owns: the table of balances, the queue of jobs, and the thread's way: everything that has gathered goes into one
-// transaction, so that a flush to the disk is shared by all who wait for it. Called by the workers (`hold`, `submit`)
-// and by whoever starts and ends Edge. A worker never waits here: an answer comes through its inbox.
-//
-// The queue is bounded by what runs: an exchange has at most one ask and a settlement for each attempt here. Where an
-// exchange need not wait for its settlement (relaxed), it does so all the same once many are queued.
-
-import CLinux
-import Glibc
-import Synchronization
+// Owns: the table of balances, and one of the two ways to keep what it knows: a file, or nothing but memory. Called by
+// the workers, by whoever starts and ends Edge, and by a reload. A worker never waits here: what cannot be said at once
+// comes through its inbox.
 
 /// One for the process.
 final class Ledger: Sendable {
   let balances: BalanceTable
+  private let store: Store
 
-  private struct Queue {
-    var tickets: [LedgerTicket] = []
-    /// Nobody takes from it any more.
-    var isClosed = false
+  private enum Store: Sendable {
+    case memory(MemoryLedger)
+    case file(FileLedger)
   }
-
-  private let queue = Locked(Queue())
-  private let waker: Wake
-  private let isAwake = Atomic<Bool>(false)
-  private let gauges = LedgerGauges()
-  private let log: Log?
-  private let durability: Durability
-  private let initial: Atomic<Int64>
-  /// When the thread gives up what it could not write; monotonic milliseconds, .max: it is not to end.
-  private let endsAt = Atomic<UInt64>(.max)
-  private let pagesMax = Atomic<Int64>(0)
-  private nonisolated(unsafe) let writer: LedgerWriter  // used by the thread in `run` alone
-
-  /// Settlements in the queue above which none is answered before it is written.
-  private static let relaxedQueueMax = 1 << 14
 
   /// Opens the ledger, which is made when it is not there; nil: in memory, gone with the process. `initial` is what new
   /// accounts begin with. The other arguments differ in tests only.
@@ -42,143 +20,74 @@ final class Ledger: Sendable {
     path: String?, durability: Durability, initial: Amount, log: Log?, accountsMax: Int = BalanceTable.accountsMax,
     steps: [String] = LedgerSchema.steps
   ) throws(LedgerError) {
-    guard let balances = BalanceTable(accountsMax: accountsMax), let waker = Wake() else { throw .noMemory }
-    let book: LedgerBook
-    let database = try LedgerSchema.open(path: path, durability: durability, steps: steps)
-    do throws(SQLiteError) {
-      book = try LedgerBook(database)
-    } catch {
-      throw .cannotOpen(path: path ?? "in memory", reason: error.message)
-    }
+    guard let balances = BalanceTable(accountsMax: accountsMax, keepsAll: path == nil) else { throw .noMemory }
     self.balances = balances
-    self.waker = waker
-    self.log = log
-    self.durability = durability
-    self.initial = Atomic(initial.units)
-    writer = LedgerWriter(book, balances, gauges, log)
+    if let path {
+      store = .file(
+        try FileLedger(
+          path: path, durability: durability, initial: initial, log: log, balances: balances, steps: steps))
+    } else {
+      guard let memory = MemoryLedger(initial: initial, balances: balances) else { throw .noMemory }
+      store = .memory(memory)
+    }
   }
 
   // MARK: Workers
 
   /// Sets credits aside, if the ledger can be written and the account is in memory (`.pending`: ask for it).
   func hold(_ account: UnsafeBufferPointer<UInt8>, _ amount: Amount) -> HoldOutcome {
-    gauges.isFailing ? .unavailable : balances.hold(account, amount)
+    isFailing ? .unavailable : balances.hold(account, amount)
   }
 
   /// Sets more aside for a hold that is there; false when the account does not cover it, or nothing can be written.
   func raise(_ account: AccountHandle, by more: Amount) -> Bool {
-    !gauges.isFailing && balances.raise(account, by: more)
+    !isFailing && balances.raise(account, by: more)
   }
 
-  /// Queues a job. A settlement is charged in memory here and now: the ticket has `charged` and `shortfall` when this
-  /// returns. Its answer comes after the commit when strict, else at once.
-  func submit(_ ticket: LedgerTicket) {
-    if case .settle(let settlement) = ticket.job {
-      (ticket.charged, ticket.shortfall) = balances.settle(
-        settlement.account, held: settlement.held, charge: settlement.charge)
-      if durability == .relaxed, gauges.queueLength < Ledger.relaxedQueueMax { answerNow(ticket, settlement) }
-    }
-    gauges.entered()
-    let isClosed = queue.withLock { queue in
-      if !queue.isClosed { queue.tickets.append(ticket) }
-      return queue.isClosed
-    }
-    if isClosed {
-      refuse(ticket)
-    } else if !isAwake.exchange(true, ordering: .sequentiallyConsistent) {
-      // One write wakes the thread, however many jobs follow before it looks.
-      waker.signal()
+  /// Charges an account. Where that is to be awaited, the inbox gets a ticket once it is written, for this exchange.
+  func settle(_ settlement: Settlement, exchange: Handle, inbox: Inbox?) -> SettledCharge {
+    switch store {
+    case .memory(let memory): memory.settle(settlement)
+    case .file(let file): file.settle(settlement, exchange: exchange, inbox: inbox)
     }
   }
 
-  private func answerNow(_ ticket: LedgerTicket, _ settlement: Settlement) {
-    guard let balance = balances.balance(of: settlement.account) else { return }
-    ticket.answer = .balance(balance)
-    // With no room in the inbox, it is answered when it is written.
-    _ = ticket.deliver()
-  }
-
-  /// The ledger has ended.
-  private func refuse(_ ticket: LedgerTicket) {
-    gauges.left()
-    if case .settle(let settlement) = ticket.job {
-      log?.line(
-        .error, "ledger_unwritten",
-        [("attempt", .text(settlement.attempt.text)), ("credits", .text(ticket.charged.text))])
+  /// nil: the answer comes through the inbox, for this wait of this exchange.
+  func ask(_ request: LedgerRequest, exchange: Handle, wait: UInt32, inbox: Inbox) -> LedgerAnswer? {
+    switch store {
+    case .memory(let memory): return memory.answer(request)
+    case .file(let file):
+      file.submit(LedgerTicket(request, exchange: exchange, wait: wait, inbox: inbox))
+      return nil
     }
-    if ticket.isDelivered { return }
-    ticket.answer = .unavailable
-    _ = ticket.deliver()
   }
 
   // MARK: Anybody
 
-  var figures: LedgerFigures { gauges.figures }
+  var figures: LedgerFigures {
+    switch store {
+    case .memory(let memory): memory.figures
+    case .file(let file): file.figures
+    }
+  }
+
   /// The file cannot be written: nothing is held until it can.
-  var isFailing: Bool { gauges.isFailing }
+  var isFailing: Bool {
+    if case .file(let file) = store { return file.isFailing }
+    return false
+  }
 
   /// What accounts begin with that the ledger does not have yet.
-  func setInitial(_ amount: Amount) { initial.store(amount.units, ordering: .relaxed) }
-
-  /// Pages that the file may have from now on. Tests fill the disk with it.
-  func bound(pages: Int64) { pagesMax.store(pages, ordering: .relaxed) }
-
-  // MARK: The thread
-
-  /// The thread's work: returns after `end` was called, when everything is written or its time is over.
-  func run() {
-    var pages: Int64 = 0
-    while true {
-      let end = endsAt.load(ordering: .acquiring)
-      if pagesMax.load(ordering: .relaxed) != pages {
-        pages = pagesMax.load(ordering: .relaxed)
-        writer.bound(pages: pages)
-      }
-      let tickets = queue.withLock { queue in
-        let taken = queue.tickets
-        queue.tickets = []
-        return taken
-      }
-      writer.turn(tickets, initial: Amount(units: initial.load(ordering: .relaxed)))
-      if end != .max, isOver(end) { break }
-      wait(until: end)
+  func setInitial(_ amount: Amount) {
+    switch store {
+    case .memory(let memory): memory.setInitial(amount)
+    case .file(let file): file.setInitial(amount)
     }
-    writer.close()
   }
 
-  /// Makes `run` return when everything is written, at the latest after this long: what cannot be written then is left
-  /// to the log. Workers have ended before.
-  func end(milliseconds: UInt64 = 3_000) {
-    endsAt.store(Clock.monotonicNow() / 1_000_000 + milliseconds, ordering: .releasing)
-    waker.signal()
-  }
-
-  /// Closes the queue when nothing is left to do, or no time.
-  private func isOver(_ end: UInt64) -> Bool {
-    let isLate = Clock.monotonicNow() / 1_000_000 >= end
-    let left: [LedgerTicket]? = queue.withLock { queue in
-      guard isLate || queue.tickets.isEmpty && writer.isDone else { return nil }
-      queue.isClosed = true
-      let left = queue.tickets
-      queue.tickets = []
-      return left
-    }
-    guard let left else { return false }
-    writer.abandon(left)
-    return true
-  }
-
-  /// Sleeps until a job comes, a try is due, or the end.
-  private func wait(until end: UInt64) {
-    var milliseconds = writer.sleepMilliseconds
-    if end != .max {
-      let now = Clock.monotonicNow() / 1_000_000
-      let left = Int32(clamping: end > now ? end - now : 0)
-      milliseconds = milliseconds < 0 ? left : min(milliseconds, left)
-    }
-    var descriptor = pollfd(fd: waker.descriptor, events: Int16(POLLIN), revents: 0)
-    if poll(&descriptor, 1, milliseconds) > 0 { waker.acknowledge() }
-    // A full barrier: a job that was queued without a wake-up is seen by the look that follows.
-    _ = isAwake.exchange(false, ordering: .sequentiallyConsistent)
+  /// The file, which a thread must run; nil: there is none.
+  var file: FileLedger? {
+    if case .file(let file) = store { return file }
+    return nil
   }
 }

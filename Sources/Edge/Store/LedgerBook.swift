@@ -1,13 +1,18 @@
 // The ledger's file as accounts and transfers: every transfer moves an amount between an account of a user and one of
-// Edge, as two postings whose sum is zero.
+// Edge.
 //
 // Called by the ledger's thread only. It knows nothing of memory: what is held and not yet settled is the table's.
 // Names of users' accounts stand behind "user/", so that no user can be named like an account of Edge.
+//
+// What users' accounts have is written once for each account and transaction, when it is committed: until then, and for
+// the next transaction, it stands here.
 
 /// An account in the file.
 struct BookAccount: BitwiseCopyable, Equatable {
   let row: Int64
-  let balance: Amount
+  var balance: Amount
+  /// Its newest transfer; 0: it has none.
+  var last: Int64
 }
 
 /// What came of writing a settlement.
@@ -38,40 +43,48 @@ final class LedgerBook {
   private var random = Random()
   /// Transfers written since `begin`.
   private(set) var transfers = 0
+  /// Users' accounts by row, as the file has them with what was written since `begin`.
+  private var known: [Int64: BookAccount] = [:]
+  /// Those that something was written of since `begin`.
+  private var moved: Set<Int64> = []
 
-  private let selectAccount, insertAccount, moveBalance, selectBalance, insertPosting: LedgerStatement
-  private let insertTransfer, selectGrant, selectHistory, touchAccount: LedgerStatement
+  private let begins, commits, insertTransfer, updateAccount: LedgerStatement
+  private let selectNamed, selectAccount, insertAccount, selectGrant, insertGrant: LedgerStatement
+  private let selectPrevious, selectTransfer, touchAccount: LedgerStatement
+
+  /// Accounts that are kept here between two transactions.
+  private static let knownMax = 1 << 16
 
   init(_ database: LedgerDatabase) throws(SQLiteError) {
     self.database = database
-    selectAccount = try database.prepare("SELECT id, balance FROM accounts WHERE name = ?1")
-    insertAccount = try database.prepare("INSERT INTO accounts (name, balance) VALUES (?1, 0)")
-    // RETURNING would be shorter; SQLite makes a table of its own for it each time, which costs more than all else.
-    moveBalance = try database.prepare("UPDATE accounts SET balance = balance + ?2 WHERE id = ?1")
-    selectBalance = try database.prepare("SELECT balance FROM accounts WHERE id = ?1")
-    insertPosting = try database.prepare(
-      "INSERT INTO postings (transfer, account, amount, balance_after) VALUES (?1, ?2, ?3, ?4)")
+    begins = try database.prepare("BEGIN IMMEDIATE")
+    commits = try database.prepare("COMMIT")
     insertTransfer = try database.prepare(
       """
-      INSERT INTO transfers ("transaction", kind, wall, exchange, attempt, request_id, route, provider, model, cause,
-        usage_source, input_tokens, cached_tokens, cache_write_tokens, output_tokens, reasoning_tokens,
-        held, shortfall, idempotency_key, granted_by, reason)
-      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)
-      ON CONFLICT (exchange, attempt, kind) DO NOTHING
+      INSERT INTO transfers ("transaction", kind, account, contra, amount, balance_after, previous, wall,
+        exchange, request_id, route, provider, model, cause, usage_source, input_tokens, cached_tokens,
+        cache_write_tokens, output_tokens, reasoning_tokens, held, shortfall)
+      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)
       """)
+    updateAccount = try database.prepare("UPDATE accounts SET balance = ?2, last = ?3 WHERE id = ?1")
+    selectNamed = try database.prepare("SELECT id, balance, last FROM accounts WHERE name = ?1")
+    selectAccount = try database.prepare("SELECT id, balance, last FROM accounts WHERE id = ?1")
+    insertAccount = try database.prepare("INSERT INTO accounts (name, balance) VALUES (?1, 0)")
     selectGrant = try database.prepare(
       """
-      SELECT t."transaction", t.reason, a.name, p.amount, p.balance_after
-      FROM transfers t JOIN postings p ON p.transfer = t.id JOIN accounts a ON a.id = p.account
-      WHERE t.idempotency_key = ?1 AND a.id <> \(LedgerSchema.issuedAccount)
+      SELECT t."transaction", g.reason, a.name, t.amount, t.balance_after
+      FROM grants g JOIN transfers t ON t.id = g.transfer JOIN accounts a ON a.id = t.account
+      WHERE g.idempotency_key = ?1
       """)
-    selectHistory = try database.prepare(
+    insertGrant = try database.prepare(
+      "INSERT INTO grants (transfer, idempotency_key, granted_by, reason) VALUES (?1, ?2, ?3, ?4)")
+    selectPrevious = try database.prepare("SELECT previous FROM transfers WHERE id = ?1 AND account = ?2")
+    selectTransfer = try database.prepare(
       """
-      SELECT t.id, t."transaction", t.kind, p.amount, p.balance_after, t.wall, t.request_id, t.provider, t.model,
+      SELECT t.id, t."transaction", t.kind, t.amount, t.balance_after, t.wall, t.request_id, t.provider, t.model,
         t.usage_source, t.input_tokens, t.cached_tokens, t.cache_write_tokens, t.output_tokens, t.reasoning_tokens,
-        t.shortfall, t.reason
-      FROM accounts a JOIN postings p ON p.account = a.id JOIN transfers t ON t.id = p.transfer
-      WHERE a.name = ?1 AND p.transfer < ?2 ORDER BY p.transfer DESC LIMIT ?3
+        t.shortfall, g.reason, t.previous
+      FROM transfers t LEFT JOIN grants g ON g.transfer = t.id WHERE t.id = ?1
       """)
     // Changes a page without changing anything: whether the file can be written at all.
     touchAccount = try database.prepare(
@@ -82,16 +95,32 @@ final class LedgerBook {
 
   func begin() throws(SQLiteError) {
     transfers = 0
-    try database.execute("BEGIN IMMEDIATE")
+    if known.count > LedgerBook.knownMax { known.removeAll() }
+    try begins.run()
   }
 
-  func commit() throws(SQLiteError) { try database.execute("COMMIT") }
+  func commit() throws(SQLiteError) {
+    for row in moved {
+      guard let account = known[row] else { continue }
+      try updateAccount.run { values in
+        values.integer(row)
+        values.integer(account.balance.units)
+        values.integer(account.last)
+      }
+    }
+    try commits.run()
+    moved.removeAll(keepingCapacity: true)
+  }
 
   /// Forgets what was written since `begin`. Some errors have done so already.
-  func rollback() { if database.isInTransaction { try? database.execute("ROLLBACK") } }
+  func rollback() {
+    known.removeAll()
+    moved.removeAll()
+    if database.isInTransaction { try? database.execute("ROLLBACK") }
+  }
 
   /// Writes without changing anything.
-  func probe() throws(SQLiteError) { try touchAccount.run([]) }
+  func probe() throws(SQLiteError) { try touchAccount.run() }
 
   /// Pages that the file may have, for tests of a full disk.
   func bound(pages: Int64) throws(SQLiteError) { _ = try database.number("PRAGMA max_page_count = \(pages)") }
@@ -100,8 +129,8 @@ final class LedgerBook {
   func close() {
     _ = try? database.number("PRAGMA wal_checkpoint(TRUNCATE)")
     for statement in [
-      selectAccount, insertAccount, moveBalance, selectBalance, insertPosting, insertTransfer, selectGrant,
-      selectHistory, touchAccount,
+      begins, commits, insertTransfer, updateAccount, selectNamed, selectAccount, insertAccount, selectGrant,
+      insertGrant, selectPrevious, selectTransfer, touchAccount,
     ] {
       statement.finalize()
     }
@@ -112,23 +141,35 @@ final class LedgerBook {
 
   /// nil: the ledger has no such account.
   func account(_ name: String) throws(SQLiteError) -> BookAccount? {
-    try selectAccount.first([.text(LedgerSchema.userPrefix + name)]) {
-      BookAccount(row: $0.integer(0), balance: Amount(units: $0.integer(1)))
-    }
+    let found = try selectNamed.first([.text(LedgerSchema.userPrefix + name)], LedgerBook.account)
+    return found.map { known[$0.row] ?? $0 }
   }
 
-  /// Entries below a place (0: from the newest on), newest first, and where the next ones begin (0: there are none).
+  private func account(_ row: Int64) throws(SQLiteError) -> BookAccount? {
+    if let account = known[row] { return account }
+    return try selectAccount.first([.integer(row)], LedgerBook.account)
+  }
+
+  private static func account(_ row: LedgerStatement) -> BookAccount {
+    BookAccount(row: row.integer(0), balance: Amount(units: row.integer(1)), last: row.integer(2))
+  }
+
+  /// Entries below one of the account's (0: from the newest on), newest first, and below which the next ones are (0:
+  /// there are none). Below an entry of somebody else there is nothing.
   func history(_ name: String, before: Int64, limit: Int) throws(SQLiteError) -> (entries: [LedgerEntry], next: Int64) {
-    let limit = min(max(1, limit), LedgerBook.historyMax)
+    guard let account = try account(name) else { return ([], 0) }
+    var place = account.last
+    if before > 0 {
+      place = try selectPrevious.first([.integer(before), .integer(account.row)]) { $0.integer(0) } ?? 0
+    }
     var entries: [LedgerEntry] = []
-    // One more than wanted tells whether there are more.
-    let values: [SQLiteValue] = [
-      .text(LedgerSchema.userPrefix + name), .integer(before > 0 ? before : .max), .integer(Int64(limit + 1)),
-    ]
-    try selectHistory.run(values) { entries.append(LedgerBook.entry($0)) }
-    guard entries.count > limit else { return (entries, 0) }
-    entries.removeLast()
-    return (entries, entries.last?.place ?? 0)
+    while place > 0, entries.count < min(max(1, limit), LedgerBook.historyMax) {
+      let found = try selectTransfer.first([.integer(place)]) { (LedgerBook.entry($0), previous: $0.integer(17)) }
+      guard let (entry, previous) = found else { break }
+      entries.append(entry)
+      place = previous
+    }
+    return (entries, place > 0 ? entries.last?.place ?? 0 : 0)
   }
 
   /// Entries that one question brings at most.
@@ -150,28 +191,46 @@ final class LedgerBook {
 
   /// The account, made with what new ones begin with when it was not there.
   func open(_ name: String, initial: Amount, wall: UInt64) throws(SQLiteError) -> BookAccount {
-    if let known = try account(name) { return known }
-    let row = try insertAccount.insert([.text(LedgerSchema.userPrefix + name)]) ?? 0
-    var balance = Amount.zero
-    // Nothing when all credits together would be too many.
-    if initial > .zero, try canIssue(initial) {
-      let transaction = newTransaction(wall)
-      let transfer = try insert(kind: .initial, transaction, wall, grant: (key: "", by: "", reason: ""))
-      balance = try post(transfer, from: LedgerSchema.issuedAccount, to: row, initial)
-    }
-    return BookAccount(row: row, balance: balance)
+    if let account = try account(name) { return account }
+    let row = try insertAccount.insert([.text(LedgerSchema.userPrefix + name)])
+    var account = BookAccount(row: row, balance: .zero, last: 0)
+    if initial > .zero { _ = try issue(.initial, initial, to: &account, wall) }
+    return account
   }
 
-  /// Writes what an attempt was charged, `charged` and `shortfall` as the table had it.
-  func write(
-    _ settlement: Settlement, account name: String, charged: Amount, shortfall: Amount
-  ) throws(SQLiteError) -> SettlementWriting {
-    let account = try open(name, initial: .zero, wall: settlement.wall)
-    let taken = min(charged, account.balance)
-    let missing = Amount(units: charged.units - taken.units)
-    let values = LedgerBook.values(settlement, shortfall: shortfall.adding(missing) ?? shortfall)
-    guard let transfer = try insertTransfer.insert(values) else { return .duplicate }
-    _ = try post(transfer, from: account.row, to: LedgerSchema.revenueAccount, taken)
+  /// Writes what an attempt was charged, as the table had it, of the account in this row.
+  func write(_ ticket: LedgerTicket, _ settlement: Settlement, row: Int64) throws(SQLiteError) -> SettlementWriting {
+    guard var account = try account(row) else { return .stranger }
+    let taken = min(ticket.charged, account.balance)
+    let missing = Amount(units: ticket.charged.units - taken.units)
+    let shortfall = ticket.shortfall.adding(missing) ?? ticket.shortfall
+    account.balance = Amount(units: account.balance.units - taken.units)
+    do throws(SQLiteError) {
+      account.last = try insertTransfer.insert { values in
+        // Its transaction is the attempt, which the access log names too.
+        values.text(ticket.attempt)
+        values.text(LedgerBook.settlementKind)
+        values.integer(row)
+        values.integer(LedgerSchema.revenueAccount)
+        values.integer(-taken.units)
+        values.integer(account.balance.units)
+        values.integer(account.last)
+        values.integer(Int64(clamping: settlement.wall))
+        values.text(ticket.exchangeID)
+        values.optional(settlement.requestID)
+        values.optional(settlement.route)
+        values.optional(settlement.provider)
+        values.optional(settlement.model)
+        values.text(StaticBytes(settlement.cause.name))
+        LedgerBook.bind(settlement.usage, &values)
+        values.integer(settlement.held?.units ?? 0)
+        values.integer(shortfall.units)
+      }
+    } catch {
+      if error.isDuplicate { return .duplicate }
+      throw error
+    }
+    move(account)
     return missing > .zero ? .short(by: missing) : .written
   }
 
@@ -189,65 +248,48 @@ final class LedgerBook {
       if let before { return before }
     }
     guard amount > .zero else { return .conflict }
-    let account = try open(name, initial: initial, wall: wall)
-    guard try canIssue(amount) else { return .overflow }
-    let transaction = newTransaction(wall)
-    let transfer = try insert(kind: .grant, transaction, wall, grant: (key: key ?? "", by: by, reason: reason ?? ""))
-    let balance = try post(transfer, from: LedgerSchema.issuedAccount, to: account.row, amount)
-    return .written(transaction: transaction, balance: balance)
+    var account = try open(name, initial: initial, wall: wall)
+    guard account.balance.adding(amount) != nil else { return .overflow }
+    let transaction = try issue(.grant, amount, to: &account, wall)
+    try insertGrant.run([
+      .integer(account.last), .optional(key ?? ""), .optional(by), .optional(reason ?? ""),
+    ])
+    return .written(transaction: transaction, balance: account.balance)
   }
 
   // MARK: Parts
 
-  /// All balances together are what was issued, so that no balance can be too large while that sum is not.
-  private func canIssue(_ amount: Amount) throws(SQLiteError) -> Bool {
-    let issued = try selectAccount.first([.text("edge/issued")]) { $0.integer(1) } ?? 0
-    let (sum, overflow) = issued.subtractingReportingOverflow(amount.units)
-    return !overflow && sum > Int64.min
-  }
+  private static let settlementKind = StaticBytes("settlement")
 
-  /// The two postings of a transfer; returns the balance of the user's account, whichever side it is on.
-  private func post(
-    _ transfer: Int64, from giver: Int64, to taker: Int64, _ amount: Amount
-  ) throws(SQLiteError) -> Amount {
-    transfers += 1
-    let given = try post(transfer, giver, -amount.units)
-    let taken = try post(transfer, taker, amount.units)
-    return Amount(units: giver == LedgerSchema.issuedAccount ? taken : given)
-  }
-
-  private func post(_ transfer: Int64, _ account: Int64, _ units: Int64) throws(SQLiteError) -> Int64 {
-    try moveBalance.run([.integer(account), .integer(units)])
-    let balance = try selectBalance.first([.integer(account)]) { $0.integer(0) } ?? 0
-    try insertPosting.run([.integer(transfer), .integer(account), .integer(units), .integer(balance)])
-    return balance
-  }
-
-  /// The row of a transfer that is no settlement.
-  private func insert(
-    kind: LedgerKind, _ transaction: String, _ wall: UInt64, grant: (key: String, by: String, reason: String)
-  ) throws(SQLiteError) -> Int64 {
-    var values: [SQLiteValue] = [.text(transaction), .text(kind.rawValue), .integer(Int64(clamping: wall))]
-    values += Array(repeating: .null, count: 15)
-    values += [.optional(grant.key), .optional(grant.by), .optional(grant.reason)]
-    return try insertTransfer.insert(values) ?? 0
-  }
-
-  /// The row of a settlement. Its transaction is the attempt, which the access log names too.
-  private static func values(_ settlement: Settlement, shortfall: Amount) -> [SQLiteValue] {
-    let usage = settlement.usage
-    return [
-      .text(settlement.attempt.text), .text(LedgerKind.settlement.rawValue), .integer(Int64(clamping: settlement.wall)),
-      .text(settlement.exchange.text), .text(settlement.attempt.text), .optional(settlement.requestID),
-      .optional(settlement.route), .optional(settlement.provider), .optional(settlement.model),
-      .text(settlement.cause.name.description), .integer(Int64(usage.source.rawValue)), .integer(usage.inputTokens),
-      .integer(usage.cachedTokens), .integer(usage.cacheWriteTokens), .integer(usage.outputTokens),
-      .integer(usage.reasoningTokens), .integer(settlement.held?.units ?? 0), .integer(shortfall.units), .null, .null,
-      .null,
+  /// Writes a transfer that makes credits; its transaction.
+  private func issue(
+    _ kind: LedgerKind, _ amount: Amount, to account: inout BookAccount, _ wall: UInt64
+  ) throws(SQLiteError) -> String {
+    let transaction = ULID(wall: wall, random: &random).text
+    account.balance = Amount(units: account.balance.units + amount.units)
+    let values: [SQLiteValue] = [
+      .text(transaction), .text(kind.rawValue), .integer(account.row), .integer(LedgerSchema.issuedAccount),
+      .integer(amount.units), .integer(account.balance.units), .integer(account.last), .integer(Int64(clamping: wall)),
     ]
+    account.last = try insertTransfer.insert(values + Array(repeating: .null, count: 14))
+    move(account)
+    return transaction
   }
 
-  private func newTransaction(_ wall: UInt64) -> String { ULID(wall: wall, random: &random).text }
+  private func move(_ account: BookAccount) {
+    transfers += 1
+    known[account.row] = account
+    moved.insert(account.row)
+  }
+
+  private static func bind(_ usage: Usage, _ values: inout SQLiteBinder) {
+    values.integer(Int64(usage.source.rawValue))
+    values.integer(usage.inputTokens)
+    values.integer(usage.cachedTokens)
+    values.integer(usage.cacheWriteTokens)
+    values.integer(usage.outputTokens)
+    values.integer(usage.reasoningTokens)
+  }
 }
 
 extension ULID {

@@ -13,6 +13,11 @@ struct SQLiteError: Error, Sendable, Equatable {
 
   /// The code without its extension.
   var primary: Int32 { code & 0xff }
+  /// What was to be written stands there already.
+  var isDuplicate: Bool { code == SQLiteError.constraintUnique }
+
+  /// SQLITE_CONSTRAINT_UNIQUE, which is no plain number in SQLite's header.
+  private static let constraintUnique = SQLITE_CONSTRAINT | (8 << 8)
 }
 
 /// What a statement is given.
@@ -36,13 +41,12 @@ final class LedgerDatabase {
   /// before its first use.
   private static let isPrepared = edge_sqlite_forget_memory() == SQLITE_OK
 
-  /// Opens a file, which is made when it is not there; nil: a database in memory. SQLite's own locks are off, for one
-  /// thread at a time comes here.
-  init(path: String?, mayWrite: Bool = true) throws(SQLiteError) {
+  /// Opens a file, which is made when it is not there. SQLite's own locks are off, for one thread at a time comes here.
+  init(path: String, mayWrite: Bool = true) throws(SQLiteError) {
     _ = LedgerDatabase.isPrepared
     let access = mayWrite ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY
     let flags = access | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE
-    let code = sqlite3_open_v2(path ?? ":memory:", &handle, flags, nil)
+    let code = sqlite3_open_v2(path, &handle, flags, nil)
     if code != SQLITE_OK {
       let message = handle == nil ? "out of memory" : String(cString: sqlite3_errmsg(handle))
       sqlite3_close_v2(handle)
@@ -85,8 +89,8 @@ final class LedgerDatabase {
     try prepare(sql).first([]) { $0.integer(0) } ?? 0
   }
 
-  /// The row that the last INSERT has made; nil: it has made none.
-  fileprivate var insertedRow: Int64? { sqlite3_changes(handle) == 1 ? sqlite3_last_insert_rowid(handle) : nil }
+  /// The row that the last INSERT has made.
+  fileprivate var insertedRow: Int64 { sqlite3_last_insert_rowid(handle) }
 
   /// The error of the last call, which returned this code.
   fileprivate func error(_ code: Int32) -> SQLiteError {
@@ -114,7 +118,7 @@ final class LedgerStatement {
   }
 
   /// Runs it to its end and calls `row` for every row.
-  func run(_ values: [SQLiteValue], _ row: (LedgerStatement) -> Void = { _ in }) throws(SQLiteError) {
+  func run(_ values: [SQLiteValue] = [], _ row: (LedgerStatement) -> Void = { _ in }) throws(SQLiteError) {
     defer { sqlite3_reset(handle) }
     for (index, value) in values.enumerated() { try bind(Int32(index + 1), value) }
     while true {
@@ -125,6 +129,15 @@ final class LedgerStatement {
     }
   }
 
+  /// Runs it to its end with what `bind` gives it, without copies: texts stay where they are until this returns.
+  func run(_ bind: (inout SQLiteBinder) -> Void) throws(SQLiteError) {
+    defer { sqlite3_reset(handle) }
+    var binder = SQLiteBinder(handle)
+    bind(&binder)
+    let code = binder.code == SQLITE_OK ? sqlite3_step(handle) : binder.code
+    if code != SQLITE_DONE { throw database.error(code) }
+  }
+
   /// Runs it to its end; what `row` makes of the first row, nil when there is none.
   func first<Result>(_ values: [SQLiteValue], _ row: (LedgerStatement) -> Result) throws(SQLiteError) -> Result? {
     var found: Result?
@@ -132,9 +145,15 @@ final class LedgerStatement {
     return found
   }
 
-  /// Runs an INSERT of one row; its place, nil when a conflict has kept it out.
-  func insert(_ values: [SQLiteValue]) throws(SQLiteError) -> Int64? {
+  /// Runs an INSERT of one row; its place.
+  func insert(_ values: [SQLiteValue]) throws(SQLiteError) -> Int64 {
     try run(values)
+    return database.insertedRow
+  }
+
+  /// The same without copies.
+  func insert(_ bind: (inout SQLiteBinder) -> Void) throws(SQLiteError) -> Int64 {
+    try run(bind)
     return database.insertedRow
   }
 
@@ -163,4 +182,35 @@ final class LedgerStatement {
     }
     if code != SQLITE_OK { throw database.error(code) }
   }
+}
+
+/// Gives a statement its parameters, one after the other.
+struct SQLiteBinder {
+  private let handle: OpaquePointer?
+  private var index: Int32 = 0
+  /// The first thing that went wrong.
+  private(set) var code = SQLITE_OK
+
+  fileprivate init(_ handle: OpaquePointer?) { self.handle = handle }
+
+  mutating func integer(_ number: Int64) {
+    index += 1
+    note(sqlite3_bind_int64(handle, index, number))
+  }
+
+  mutating func text(_ text: StaticBytes) {
+    index += 1
+    let characters = UnsafeRawPointer(text.start).assumingMemoryBound(to: CChar.self)
+    note(edge_sqlite_bind_kept(handle, index, characters, Int32(clamping: text.count)))
+  }
+
+  /// NULL for an empty text.
+  mutating func optional(_ text: StaticBytes) { text.count > 0 ? self.text(text) : null() }
+
+  mutating func null() {
+    index += 1
+    note(sqlite3_bind_null(handle, index))
+  }
+
+  private mutating func note(_ code: Int32) { if self.code == SQLITE_OK { self.code = code } }
 }

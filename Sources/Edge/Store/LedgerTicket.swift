@@ -4,7 +4,7 @@
 /// A job of the ledger.
 enum LedgerJob: Sendable {
   case ask(LedgerRequest)
-  /// What an attempt costs. Submitting it charges the account in memory at once.
+  /// What an attempt costs; the account is charged in memory already. Its texts stand in the ticket.
   case settle(Settlement)
 }
 
@@ -26,12 +26,49 @@ final class LedgerTicket: Sendable {
   nonisolated(unsafe) var shortfall = Amount.zero
   /// It was posted before its turn, or there is nobody to post it to.
   nonisolated(unsafe) var isDelivered = false
+  /// Settlements: the ids of the attempt and of the exchange as text, and the texts of the settlement.
+  private nonisolated(unsafe) let texts: BytePointer?  // written when it is made
 
-  init(_ job: LedgerJob, exchange: Handle, wait: UInt32, inbox: Inbox?) {
-    self.job = job
+  init(_ request: LedgerRequest, exchange: Handle, wait: UInt32, inbox: Inbox?) {
+    job = .ask(request)
     self.exchange = exchange
     self.wait = wait
     self.inbox = inbox
+    texts = nil
+  }
+
+  /// Copies the settlement's texts.
+  init(_ settlement: Settlement, charged: Amount, shortfall: Amount, exchange: Handle, inbox: Inbox?) {
+    let count =
+      2 * ULID.textCount + settlement.requestID.count + settlement.route.count + settlement.provider.count
+      + settlement.model.count
+    let texts = BytePointer.allocate(capacity: count)
+    var writer = ByteWriter(base: texts, capacity: count)
+    writer.append(settlement.attempt)
+    writer.append(settlement.exchange)
+    var kept = settlement
+    kept.requestID = writer.keep(settlement.requestID)
+    kept.route = writer.keep(settlement.route)
+    kept.provider = writer.keep(settlement.provider)
+    kept.model = writer.keep(settlement.model)
+    self.texts = texts
+    job = .settle(kept)
+    self.exchange = exchange
+    wait = 0
+    self.inbox = inbox
+    self.charged = charged
+    self.shortfall = shortfall
+  }
+
+  deinit { texts?.deallocate() }
+
+  /// The attempt's id as text.
+  var attempt: StaticBytes { id(0) }
+  /// The exchange's id as text.
+  var exchangeID: StaticBytes { id(ULID.textCount) }
+
+  private func id(_ offset: Int) -> StaticBytes {
+    texts.map { StaticBytes(start: UnsafePointer($0 + offset), count: ULID.textCount) } ?? .empty
   }
 
   /// Hands the ticket with its answer to who waits; false when the inbox is full.
@@ -44,5 +81,14 @@ final class LedgerTicket: Sendable {
     reference.release()
     isDelivered = false
     return false
+  }
+}
+
+extension ByteWriter {
+  /// Appends a text; where it stands now.
+  fileprivate mutating func keep(_ text: StaticBytes) -> StaticBytes {
+    let start = UnsafePointer(end)
+    append(text)
+    return StaticBytes(start: start, count: text.count)
   }
 }

@@ -1,6 +1,6 @@
 // What the ledger's thread does with the jobs that have gathered: it reads, writes all in one transaction, and answers.
 //
-// Called by `Ledger.run` only, so nothing here is locked. It alone writes the file and puts accounts into the table of
+// Called by `FileLedger.run` only, so nothing here is locked. It alone writes the file and puts accounts into the table of
 // balances. That is why an account's balance can be taken from the file without a look at who else is at work:
 // - What is in the file and not yet committed is never read: accounts are read before the transaction or after it.
 // - An account that is not in memory has no settlement that waits, for one that has cannot leave the table. So the file
@@ -137,10 +137,10 @@ final class LedgerWriter {
 
   private func settle(_ ticket: LedgerTicket) throws(SQLiteError) -> SettlementWriting {
     // An account that was held of cannot have left the table: one settlement of it waits, this one.
-    guard case .settle(let settlement) = ticket.job, let name = balances.name(of: settlement.account) else {
+    guard case .settle(let settlement) = ticket.job, let row = balances.row(of: settlement.account) else {
       return .stranger
     }
-    return try book.write(settlement, account: name, charged: ticket.charged, shortfall: ticket.shortfall)
+    return try book.write(ticket, settlement, row: row)
   }
 
   /// A settlement stands in the file.
@@ -150,9 +150,7 @@ final class LedgerWriter {
     case .written: break
     case .duplicate:
       // It was charged before: memory must not have it twice.
-      if let name = balances.name(of: settlement.account) {
-        LedgerWriter.bytes(name) { balances.add($0, ticket.charged) }
-      }
+      _ = balances.add(settlement.account, ticket.charged)
       report("ledger_duplicate", ticket, settlement)
     case .short: report("ledger_short", ticket, settlement)
     case .stranger: report("ledger_unwritten", ticket, settlement)
@@ -217,7 +215,7 @@ final class LedgerWriter {
     if outcome != .pending { return outcome }
     guard let known = try book.account(account) else { return nil }
     return LedgerWriter.bytes(account) { bytes in
-      balances.insert(bytes, balance: known.balance) ? balances.hold(bytes, amount) : .unavailable
+      balances.insert(bytes, balance: known.balance, row: known.row) ? balances.hold(bytes, amount) : .unavailable
     }
   }
 
@@ -225,7 +223,7 @@ final class LedgerWriter {
   private func balance(_ account: String) throws(SQLiteError) -> AccountBalance? {
     if let balance = LedgerWriter.bytes(account, { balances.balance($0) }) { return balance }
     guard let known = try book.account(account) else { return nil }
-    LedgerWriter.bytes(account) { _ = balances.insert($0, balance: known.balance) }
+    LedgerWriter.bytes(account) { _ = balances.insert($0, balance: known.balance, row: known.row) }
     return AccountBalance(balance: known.balance, held: .zero)
   }
 

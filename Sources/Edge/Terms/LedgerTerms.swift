@@ -88,7 +88,7 @@ struct LedgerEntry: Sendable, Equatable {
 }
 
 /// What an attempt costs, for the ledger. `exchange`, `attempt` and the kind make it unique.
-struct Settlement: Sendable {
+struct Settlement: BitwiseCopyable, Sendable {
   var exchange: ULID
   var attempt: ULID
   var account: AccountHandle
@@ -97,10 +97,20 @@ struct Settlement: Sendable {
   var charge: Amount
   var usage: Usage
   var cause: EndCause
-  var requestID: String
-  var route: String
+  /// These stand where whoever settles has them; the ledger copies what it keeps.
+  var requestID: StaticBytes
+  var route: StaticBytes
   /// Empty for routes with a price of their own.
-  var provider: String
-  var model: String
+  var provider: StaticBytes
+  var model: StaticBytes
   var wall: UInt64
+}
+
+/// What came of a settlement in memory.
+struct SettledCharge: BitwiseCopyable, Equatable, Sendable {
+  /// What was taken, and what the account could not cover.
+  var charged: Amount
+  var shortfall: Amount
+  /// False: whoever waits is told later that it stands in the file.
+  var isWritten: Bool
 }

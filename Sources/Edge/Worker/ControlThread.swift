@@ -114,12 +114,12 @@ final class ControlThread {
   /// Serves until it is told to stop and all workers have. `ready` is called once clients are accepted.
   func run(signals: SignalSource, ready: () -> Void) throws(StartError) {
     let writer: RunningThread
-    let bookkeeper: RunningThread
+    let bookkeeper: RunningThread?
     let threads: [RunningThread]
     let control: RunningThread
     do {
       writer = try RunningThread.start { [log] in log.run() }
-      bookkeeper = try RunningThread.start { [ledger] in ledger.run() }
+      bookkeeper = try ledger.file.map { file throws(ThreadError) in try RunningThread.start { file.run() } }
       control = try startWorker(shared.workers)
       threads = try (0..<shared.workers).map { index throws(ThreadError) in try startWorker(index) }
     } catch { throw StartError(message: error.message) }
@@ -142,8 +142,8 @@ final class ControlThread {
     control.join()
     resolver.end()
     // What the workers have charged must be on the disk.
-    ledger.end()
-    bookkeeper.join()
+    ledger.file?.end()
+    bookkeeper?.join()
     // Its last answers were for workers that had ended.
     for inbox in shared.inboxes { while let message = inbox.take() { message.giveUp() } }
     adminSocket?.end()
@@ -285,7 +285,7 @@ final class ControlThread {
     do throws(LedgerError) {
       return try Ledger(
         path: isFile ? FilePath.join(snapshot.server.varFolder, "ledger.db") : nil,
-        durability: isFile ? settings.durability : .relaxed, initial: snapshot.credits.initial, log: log)
+        durability: settings.durability, initial: snapshot.credits.initial, log: log)
     } catch { throw StartError(message: error.text) }
   }
 

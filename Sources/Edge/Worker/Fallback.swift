@@ -191,11 +191,10 @@ extension Worker {
     let record = slot.pointee.record
     let settlement = Settlement(
       exchange: record.id, attempt: record.attempt, account: account, held: nil, charge: .zero, usage: Usage(),
-      cause: failure.cause, requestID: requestID(of: exchange).text, route: record.route.text,
-      provider: record.provider.text, model: record.model.text, wall: clock.wall)
-    shared.ledger.submit(
-      LedgerTicket(
-        .settle(settlement), exchange: Handle(index: exchange, serial: slot.pointee.serial), wait: 0, inbox: nil))
+      cause: failure.cause, requestID: requestID(of: exchange), route: record.route, provider: record.provider,
+      model: record.model, wall: clock.wall)
+    _ = shared.ledger.settle(
+      settlement, exchange: Handle(index: exchange, serial: slot.pointee.serial), inbox: nil)
   }
 
   /// The log says of each failed attempt why; of very many in a second, not of all.

@@ -328,9 +328,7 @@ extension Worker {
     case .fetch(let request):
       startFetch(
         FetchTicket(request, waiter: .policy(exchange: handle, wait: slot.pointee.policyWaits)), parent: exchange)
-    case .ledger(let request):
-      shared.ledger.submit(
-        LedgerTicket(.ask(request), exchange: handle, wait: slot.pointee.policyWaits, inbox: inbox))
+    case .ledger(let request): ask(request, exchange: handle, wait: slot.pointee.policyWaits)
     case .body: break
     }
   }

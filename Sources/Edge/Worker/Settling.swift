@@ -78,17 +78,15 @@ extension Worker {
     let record = slot.pointee.record
     let settlement = Settlement(
       exchange: record.id, attempt: record.attempt, account: account, held: work.pointee.held, charge: cost.charge,
-      usage: cost.usage, cause: cause, requestID: requestID(of: exchange).text, route: record.route.text,
-      provider: record.provider.text, model: record.model.text, wall: clock.wall)
-    let ticket = LedgerTicket(
-      .settle(settlement), exchange: Handle(index: exchange, serial: slot.pointee.serial), wait: 0,
-      inbox: awaits ? inbox : nil)
+      usage: cost.usage, cause: cause, requestID: requestID(of: exchange), route: record.route,
+      provider: record.provider, model: record.model, wall: clock.wall)
     // How long the answer takes is for the ledger to know, by its durability.
-    work.pointee.settlement = awaits ? .sent : .written
-    shared.ledger.submit(ticket)
+    let settled = shared.ledger.settle(
+      settlement, exchange: Handle(index: exchange, serial: slot.pointee.serial), inbox: awaits ? inbox : nil)
+    work.pointee.settlement = awaits && !settled.isWritten ? .sent : .written
     slot.pointee.record.usage = cost.usage
-    slot.pointee.record.charge = ticket.charged
-    slot.pointee.record.shortfall = ticket.shortfall
+    slot.pointee.record.charge = settled.charged
+    slot.pointee.record.shortfall = settled.shortfall
   }
 
   /// What the attempt costs, by the settlement matrix.
@@ -131,13 +129,23 @@ extension Worker {
 
   // MARK: Answers of the ledger
 
+  /// Asks for a policy, which goes on at the end of the turn or when the ledger has answered.
+  func ask(_ request: LedgerRequest, exchange: Handle, wait: UInt32) {
+    guard let answer = shared.ledger.ask(request, exchange: exchange, wait: wait, inbox: inbox) else { return }
+    give(answer, to: request, exchange: exchange, wait: wait)
+  }
+
+  private func give(_ answer: LedgerAnswer, to request: LedgerRequest, exchange: Handle, wait: UInt32) {
+    var given = PolicyAnswer(exchange: exchange, wait: wait, answer: .ledger(answer))
+    if case .hold(_, let amount) = request { given.held = amount }
+    policyAnswers.append(given)
+  }
+
   /// A ticket from the inbox; its reference is taken.
   func readLedger(_ pointer: UnsafeMutableRawPointer) {
     let ticket = Unmanaged<LedgerTicket>.fromOpaque(pointer).takeRetainedValue()
     if case .ask(let request) = ticket.job {
-      var answer = PolicyAnswer(exchange: ticket.exchange, wait: ticket.wait, answer: .ledger(ticket.answer))
-      if case .hold(_, let amount) = request { answer.held = amount }
-      policyAnswers.append(answer)
+      give(ticket.answer, to: request, exchange: ticket.exchange, wait: ticket.wait)
       return
     }
     let exchange = ticket.exchange.index
@@ -162,9 +170,4 @@ extension Worker {
     perform(exchange, slot.pointee.machine.settleFailed(hasBegun: isCut))
     replyDetail = ReplyDetail()
   }
-}
-
-extension StaticBytes {
-  /// A copy, for what leaves the worker.
-  var text: String { String(decoding: UnsafeBufferPointer(start: start, count: count), as: UTF8.self) }
 }

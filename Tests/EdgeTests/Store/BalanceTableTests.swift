@@ -19,7 +19,7 @@ extension BalanceTable {
   func release(_ handle: AccountHandle, _ units: Int64) { release(handle, Amount(units: units)) }
 
   func settle(_ handle: AccountHandle, held: Int64, charge: Int64) -> [Int64] {
-    let (charged, shortfall) = settle(handle, held: Amount(units: held), charge: Amount(units: charge))
+    let (charged, shortfall, _) = settle(handle, held: Amount(units: held), charge: Amount(units: charge))
     return [charged.units, shortfall.units]
   }
 
@@ -74,7 +74,7 @@ extension AccountBalance {
     #expect(table.raise(held, by: Amount(units: 70)) && table.raise(held, by: .zero))
     #expect(table.balance("a") == AccountBalance(100, held: 100))
     // A failed attempt has its entry, and what is held stays for the next one.
-    let (charged, shortfall) = table.settle(held, held: nil, charge: .zero)
+    let (charged, shortfall, _) = table.settle(held, held: nil, charge: .zero)
     #expect(charged == .zero && shortfall == .zero && table.balance("a") == AccountBalance(100, held: 100))
     _ = table.settle(held, held: Amount(units: 100), charge: Amount(units: 40))
     #expect(table.balance("a") == AccountBalance(60))

@@ -28,7 +28,9 @@ final class LedgerFolder {
 final class RunningLedger {
   let ledger: Ledger
   private let inbox: Inbox
-  private let thread: RunningThread
+  private let thread: RunningThread?
+  /// Where texts of settlements stand.
+  private let arena = Arena()
   private var hasEnded = false
   private var random = Random()
 
@@ -41,7 +43,7 @@ final class RunningLedger {
       steps: steps)
     self.ledger = ledger
     inbox = try #require(Inbox())
-    thread = try RunningThread.start { ledger.run() }
+    thread = try ledger.file.map { file in try RunningThread.start { file.run() } }
   }
 
   deinit { end() }
@@ -49,8 +51,8 @@ final class RunningLedger {
   func end(milliseconds: UInt64 = 3_000) {
     if hasEnded { return }
     hasEnded = true
-    ledger.end(milliseconds: milliseconds)
-    thread.join()
+    ledger.file?.end(milliseconds: milliseconds)
+    thread?.join()
   }
 
   /// The next ticket that comes back.
@@ -65,18 +67,28 @@ final class RunningLedger {
     }
   }
 
-  func submit(_ job: LedgerJob, wait: UInt32 = 0) -> LedgerTicket {
-    let ticket = LedgerTicket(job, exchange: Handle(index: 1, serial: 2), wait: wait, inbox: inbox)
-    ledger.submit(ticket)
-    return ticket
+  private static let exchange = Handle(index: 1, serial: 2)
+
+  /// Charges, and waits for what was written.
+  @discardableResult
+  func settle(_ settlement: Settlement) -> (charge: SettledCharge, balance: AccountBalance?) {
+    let charge = submit(settlement)
+    if charge.isWritten { return (charge, ledger.balances.balance(of: settlement.account)) }
+    if case .balance(let balance) = next()?.answer { return (charge, balance) }
+    return (charge, nil)
   }
 
-  func ask(_ request: LedgerRequest) -> LedgerAnswer? {
-    let ticket = submit(.ask(request))
-    let answered = next()
-    #expect(answered === ticket)
-    return answered?.answer
+  /// Charges; the ticket comes when it is written.
+  func submit(_ settlement: Settlement) -> SettledCharge {
+    ledger.settle(settlement, exchange: RunningLedger.exchange, inbox: inbox)
   }
+
+  /// Asks; nil: a ticket comes.
+  func submit(_ request: LedgerRequest, wait: UInt32 = 0) -> LedgerAnswer? {
+    ledger.ask(request, exchange: RunningLedger.exchange, wait: wait, inbox: inbox)
+  }
+
+  func ask(_ request: LedgerRequest) -> LedgerAnswer? { submit(request) ?? next()?.answer }
 
   func balance(_ account: String) -> AccountBalance? {
     if case .balance(let balance) = ask(.balance(account: account)) { return balance }
@@ -110,7 +122,8 @@ final class RunningLedger {
       held: Amount(units: held), charge: Amount(units: charge),
       usage: Usage(
         source: .reported, inputTokens: 11, cachedTokens: 2, cacheWriteTokens: 3, outputTokens: 7, reasoningTokens: 5),
-      cause: .completed, requestID: requestID, route: "chat", provider: "openai", model: "gpt-4", wall: wall)
+      cause: .completed, requestID: arena.text(requestID), route: StaticBytes("chat"),
+      provider: StaticBytes("openai"), model: StaticBytes("gpt-4"), wall: wall)
   }
 }
 

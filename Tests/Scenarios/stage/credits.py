@@ -259,18 +259,22 @@ class Ledger:
     return [row for row in self.transfers if row["kind"] == "settlement"]
 
   def assert_sound(self):
-    """Each transfer adds up to nothing; each balance is the sum of its postings, and never was below zero."""
-    sums, transfers, stand = dict.fromkeys(self.accounts, 0), {row["id"]: 0 for row in self.transfers}, {}
+    """Each transfer has two sides; a user's balance is the sum of its transfers, and never was below zero."""
+    sums, stand = dict.fromkeys(self.accounts, 0), {}
+    sides = {row["id"]: [] for row in self.transfers}
     for row in self.postings:
-      transfers[row["transfer"]] += row["amount"]
+      sides[row["transfer"]].append(row["amount"])
       sums[row["account"]] += row["amount"]
-      same(row["balance_after"], sums[row["account"]], f"balance behind transfer {row['transfer']}")
-      stand[row["account"]] = min(stand.get(row["account"], 0), row["balance_after"])
-    same({name for name, total in transfers.items() if total}, set(), "transfers that do not add up to nothing")
-    same({name: row["balance"] for name, row in self.accounts.items()}, sums, "balances and the sums of their postings")
-    same({row["name"] for name, row in self.accounts.items()
-          if stand.get(name, 0) < 0 and row["name"].startswith(OF_USER)}, set(), "accounts that were below zero")
-    names = [(row["exchange"], row["attempt"]) for row in self.settlements()]
+      if self.accounts[row["account"]]["name"].startswith(OF_USER):
+        same(row["balance_after"], sums[row["account"]], f"balance behind transfer {row['transfer']}")
+        stand[row["account"]] = min(stand.get(row["account"], 0), row["balance_after"])
+    same({name for name, amounts in sides.items() if len(amounts) != 2 or sum(amounts)}, set(),
+         "transfers that do not add up to nothing")
+    users = {name: row for name, row in self.accounts.items() if row["name"].startswith(OF_USER)}
+    same({name: row["balance"] for name, row in users.items()}, {name: sums[name] for name in users},
+         "balances and the sums of their postings")
+    same({name for name in users if stand.get(name, 0) < 0}, set(), "accounts that were below zero")
+    names = [row["transaction"] for row in self.settlements()]
     same(len(set(names)), len(names), "attempts that are settled")
     return self
 
