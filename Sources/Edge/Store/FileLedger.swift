@@ -15,6 +15,8 @@ import Synchronization
 final class FileLedger: Sendable {
   private struct Queue {
     var tickets: [LedgerTicket] = []
+    /// The thread is woken when there are so many; .max while it is at work, for it looks before it sleeps.
+    var wakesAt = Int.max
     /// Nobody takes from it any more.
     var isClosed = false
   }
@@ -22,7 +24,6 @@ final class FileLedger: Sendable {
   private let balances: BalanceTable
   private let queue = Locked(Queue())
   private let waker: Wake
-  private let isAwake = Atomic<Bool>(false)
   private let gauges = LedgerGauges()
   private let log: Log?
   private let durability: Durability
@@ -32,6 +33,9 @@ final class FileLedger: Sendable {
   private let pagesMax = Atomic<Int64>(0)
   private nonisolated(unsafe) let writer: LedgerWriter  // used by the thread in `run` alone
 
+  /// How long more is awaited for a transaction while many come: what a transaction costs by itself, its flush above all,
+  /// is then shared by more. Who waits does so for that much longer at most.
+  private static let gatherMilliseconds: Int32 = 2
   /// Settlements in the queue above which none is answered before it is written.
   private static let relaxedQueueMax = 1 << 14
 
@@ -73,16 +77,13 @@ final class FileLedger: Sendable {
   /// Queues a job; its answer comes through the inbox.
   func submit(_ ticket: LedgerTicket) {
     gauges.entered()
-    let isClosed = queue.withLock { queue in
-      if !queue.isClosed { queue.tickets.append(ticket) }
-      return queue.isClosed
+    let (isClosed, wakes) = queue.withLock { queue in
+      if queue.isClosed { return (true, false) }
+      queue.tickets.append(ticket)
+      return (false, queue.tickets.count == queue.wakesAt)
     }
-    if isClosed {
-      refuse(ticket)
-    } else if !isAwake.exchange(true, ordering: .sequentiallyConsistent) {
-      // One write wakes the thread, however many jobs follow before it looks.
-      waker.signal()
-    }
+    if isClosed { refuse(ticket) }
+    if wakes { waker.signal() }
   }
 
   /// The ledger has ended.
@@ -123,6 +124,7 @@ final class FileLedger: Sendable {
       let tickets = queue.withLock { queue in
         let taken = queue.tickets
         queue.tickets = []
+        queue.wakesAt = .max
         return taken
       }
       writer.turn(tickets, initial: Amount(units: initial.load(ordering: .relaxed)))
@@ -154,17 +156,25 @@ final class FileLedger: Sendable {
     return true
   }
 
-  /// Sleeps until a job comes, a try is due, or the end.
+  /// Sleeps until a job comes, or as many as are awaited, a try is due, or the end.
   private func wait(until end: UInt64) {
     var milliseconds = writer.sleepMilliseconds
+    if writer.gathers > 0 {
+      milliseconds = min(FileLedger.gatherMilliseconds, milliseconds < 0 ? .max : milliseconds)
+    }
     if end != .max {
       let now = Clock.monotonicNow() / 1_000_000
       let left = Int32(clamping: end > now ? end - now : 0)
       milliseconds = milliseconds < 0 ? left : min(milliseconds, left)
     }
+    let wanted = max(1, writer.gathers)
+    let isDue = queue.withLock { queue in
+      if queue.tickets.count >= wanted { return true }
+      queue.wakesAt = wanted
+      return false
+    }
+    if isDue { return }
     var descriptor = pollfd(fd: waker.descriptor, events: Int16(POLLIN), revents: 0)
     if poll(&descriptor, 1, milliseconds) > 0 { waker.acknowledge() }
-    // A full barrier: a job that was queued without a wake-up is seen by the look that follows.
-    _ = isAwake.exchange(false, ordering: .sequentiallyConsistent)
   }
 }

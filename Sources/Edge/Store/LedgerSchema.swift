@@ -95,7 +95,7 @@ enum LedgerSchema {
   /// `contra`, an account of Edge, gave or got as much. Nothing else changes with a transfer but the user's account, so
   /// that many transfers of a batch touch few pages. An account's transfers are a chain: `last` is the newest one,
   /// `previous` the one before. What Edge's accounts have is the sum of their postings and stands nowhere: it may be
-  /// more than 64 bits can count.
+  /// more than 64 bits can count. (SQLite would make a table of its own for each row to look a value up among three.)
   private static let secondStep = """
     DROP TRIGGER transfers_keep; DROP TRIGGER transfers_stay; DROP TRIGGER postings_keep; DROP TRIGGER postings_stay;
     DROP TRIGGER accounts_stay;
@@ -112,7 +112,7 @@ enum LedgerSchema {
     CREATE TABLE transfers (
       id INTEGER PRIMARY KEY,
       "transaction" TEXT NOT NULL UNIQUE,
-      kind TEXT NOT NULL CHECK (kind IN ('settlement', 'initial', 'grant')),
+      kind TEXT NOT NULL CHECK (kind = 'settlement' OR kind = 'initial' OR kind = 'grant'),
       account INTEGER NOT NULL REFERENCES accounts (id),
       contra INTEGER NOT NULL REFERENCES accounts (id),
       amount INTEGER NOT NULL,

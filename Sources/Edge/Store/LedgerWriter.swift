@@ -39,6 +39,12 @@ final class LedgerWriter {
     self.log = log
   }
 
+  /// Settlements of a transaction from which on the next one waits for more.
+  private static let crowd = 4
+  /// How many settlements the next transaction waits for, a moment at most: 0 when none, or few, came lately. As many as
+  /// came are on their way again, and perhaps some more.
+  private(set) var gathers = 0
+
   /// Nothing waits to be written or delivered.
   var isDone: Bool { waiting.isEmpty && undelivered.isEmpty }
 
@@ -55,6 +61,11 @@ final class LedgerWriter {
 
   /// Does whatever has gathered. `initial`: what new accounts begin with.
   func turn(_ tickets: [LedgerTicket], initial: Amount) {
+    if tickets.count < LedgerWriter.crowd {
+      gathers = 0
+    } else {
+      gathers = tickets.count < gathers ? tickets.count : tickets.count + tickets.count / 4
+    }
     undelivered.removeAll { $0.deliver() }
     var asks: [(ticket: LedgerTicket, request: LedgerRequest)] = []
     for ticket in tickets {
