@@ -133,4 +133,4 @@ def nonsense():
       eventually(lambda: total(scraped(watcher), "edge_provider_requests_running") == 0, "no request runs")
     edge.stop()
     ledger = ledger_of(edge)
-    same(len(ledger.settlements()), len({row["transaction"] for row in ledger.settlements()}), "settlements of attempts")
+    same(len(ledger.settlements()), len({row["transaction"] for row in ledger.settlements()}), "settled attempts")

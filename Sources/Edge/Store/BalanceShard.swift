@@ -95,7 +95,8 @@ struct BalanceShard {
     }
     let left = slots[index].name
     slots[index] = AccountSlot(
-      name: name, hash: hash, balance: balance, row: row, serial: slots[index].serial &+ 1, nameCount: UInt16(account.count))
+      name: name, hash: hash, balance: balance, row: row, serial: slots[index].serial &+ 1,
+      nameCount: UInt16(account.count))
     var place = home(hash)
     while places[place] != 0 { place = (place + 1) & mask }
     places[place] = UInt32(index + 1)

@@ -3,7 +3,7 @@
 // Owns: 64 shards of fixed size, each behind a lock that is held for a search and a few additions. The ledger knows the
 // balances of all accounts; here are those that were touched lately, with what is held and what is not yet written.
 // An account without either may go at any time for another one, unless there is no file. Called by every worker; only
-// the ledger puts accounts in and adds to them. Never: writes a file, waits, or lets an account fall below what is held.
+// the ledger puts accounts in and adds to them. Never: writes a file, waits, or lets one fall below what is held of it.
 
 import Glibc
 

@@ -33,8 +33,8 @@ final class FileLedger: Sendable {
   private let pagesMax = Atomic<Int64>(0)
   private nonisolated(unsafe) let writer: LedgerWriter  // used by the thread in `run` alone
 
-  /// How long more is awaited for a transaction while many come: what a transaction costs by itself, its flush above all,
-  /// is then shared by more. Who waits does so for that much longer at most.
+  /// How long more is awaited for a transaction while many come: what each one costs by itself, its flush above all, is
+  /// then shared by more. Who waits does so for that much longer at most.
   private static let gatherMilliseconds: Int32 = 2
   /// Settlements in the queue above which none is answered before it is written.
   private static let relaxedQueueMax = 1 << 14

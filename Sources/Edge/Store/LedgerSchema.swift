@@ -191,8 +191,8 @@ enum LedgerSchema {
     }
   }
 
-  /// Write-ahead log: a commit is one append and, when strict, one flush. References are looked at by `LedgerCheck`, not
-  /// with every row: nobody but the ledger writes here.
+  /// Write-ahead log: a commit is one append and, when strict, one flush. References are looked at by `LedgerCheck`,
+  /// not with every row: nobody but the ledger writes here.
   private static func setUp(_ database: LedgerDatabase, _ durability: Durability) throws(SQLiteError) {
     _ = try database.prepare("PRAGMA journal_mode = WAL").first([]) { $0.text(0) }
     try database.execute(

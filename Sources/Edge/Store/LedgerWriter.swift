@@ -1,7 +1,7 @@
 // What the ledger's thread does with the jobs that have gathered: it reads, writes all in one transaction, and answers.
 //
-// Called by `FileLedger.run` only, so nothing here is locked. It alone writes the file and puts accounts into the table of
-// balances. That is why an account's balance can be taken from the file without a look at who else is at work:
+// Called by `FileLedger.run` only, so nothing here is locked. It alone writes the file and puts accounts into the table
+// of balances. That is why an account's balance can be taken from the file without a look at who else is at work:
 // - What is in the file and not yet committed is never read: accounts are read before the transaction or after it.
 // - An account that is not in memory has no settlement that waits, for one that has cannot leave the table. So the file
 //   has all of its balance.
@@ -41,8 +41,8 @@ final class LedgerWriter {
 
   /// Settlements of a transaction from which on the next one waits for more.
   private static let crowd = 4
-  /// How many settlements the next transaction waits for, a moment at most: 0 when none, or few, came lately. As many as
-  /// came are on their way again, and perhaps some more.
+  /// How many settlements the next transaction waits for, a moment at most: 0 when none, or few, came lately. As many
+  /// as came are on their way again, and perhaps some more.
   private(set) var gathers = 0
 
   /// Nothing waits to be written or delivered.

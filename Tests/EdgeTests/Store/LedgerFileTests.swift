@@ -252,6 +252,23 @@ import Testing
     #expect(try folder.sql("SELECT balance FROM accounts WHERE name = 'user/a'") == "975")
   }
 
+  /// Who comes at the same time shares a transaction, and its flush.
+  @Test func manyShareATransaction() throws {
+    let folder = LedgerFolder()
+    let running = try RunningLedger(folder.file)
+    _ = running.grant("a", 1_000_000)
+    let before = running.ledger.figures.commits
+    for _ in 0..<30 {
+      for _ in 0..<16 {
+        let handle = try #require(running.hold("a", 1)?.handle)
+        _ = running.submit(running.settlement(handle, held: 1, charge: 1))
+      }
+      for _ in 0..<16 { #expect(running.next() != nil) }
+    }
+    #expect(running.ledger.figures.commits - before < 30 * 16 / 4)
+    #expect(running.balance("a") == AccountBalance(1_000_000 - 30 * 16))
+  }
+
   /// A grant alone failed: nothing waits, and the ledger finds out by itself that it can be written again.
   @Test func recoversWithoutWork() throws {
     let folder = LedgerFolder()
