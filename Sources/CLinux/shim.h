@@ -3,6 +3,7 @@
 #ifndef CLINUX_SHIM_H
 #define CLINUX_SHIM_H
 #include <errno.h>
+#include <fcntl.h>
 #include <malloc.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
@@ -20,6 +21,7 @@
 
 extern int accept4(int fd, struct sockaddr *address, socklen_t *length, int flags);
 extern int clearenv(void);
+extern int pipe2(int ends[2], int flags);
 extern long syscall(long number, ...);
 extern int pthread_timedjoin_np(pthread_t thread, void **result, const struct timespec *deadline);
 
@@ -63,7 +65,16 @@ static inline long edge_send(int fd, const void *bytes, size_t count) {
 }
 #endif
 
+// Between a socket and a pipe, with the negated error number. Nothing here waits.
+static inline long edge_splice(int source, int target, size_t count) {
+  const unsigned flags = 1 /* SPLICE_F_MOVE */ | 2 /* SPLICE_F_NONBLOCK */;
+  long result = syscall(SYS_splice, source, (void *)0, target, (void *)0, count, flags);
+  return result < 0 ? -(long)errno : result;
+}
+
 // Calls with variable or newer arguments than Swift imports.
+static inline int edge_widen_pipe(int fd, int size) { return fcntl(fd, 1031 /* F_SETPIPE_SZ */, size); }
+static inline int edge_pipe_size(int fd) { return fcntl(fd, 1032 /* F_GETPIPE_SZ */); }
 static inline int edge_prctl(int option, unsigned long value) { return prctl(option, value, 0ul, 0ul, 0ul); }
 static inline int edge_close_from(unsigned int first) { return (int)syscall(SYS_close_range, first, ~0u, 0u); }
 

@@ -16,6 +16,14 @@ enum Limits {
   /// Unsent bytes at which the other side is no longer read; it is read again at half.
   static let unsentHigh = 32 << 10
   static let unsentLow = 16 << 10
+  /// A body of known length goes through a pipe, unseen, while at least this much of it is to come.
+  static let splicedBytesMin = 128 << 10
+  /// How wide a pipe is made: what Linux allows by default (fs.pipe-max-size). A narrower one is used where there is no
+  /// other, but not below `pipeBytesMin`, where copying is cheaper.
+  static let pipeBytes = 1 << 20
+  static let pipeBytesMin = 64 << 10
+  /// Pipes of a worker; fewer where descriptors are few.
+  static let pipesMax = 256
   /// Tokens in Connection fields of one head.
   static let connectionTokensMax = 32
   /// Chunk extensions and trailers: read, checked, dropped.

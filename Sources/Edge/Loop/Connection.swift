@@ -80,6 +80,8 @@ struct Connection: SlabSlot {
   var input: Buffer
   /// Bytes to be sent as soon as the peer takes them.
   var output: Buffer
+  /// What is to be sent behind `output`, where it was not copied.
+  var pipe: Pipe
   /// How far `input` was searched for the end of a line; of a pair, how much of it was looked at.
   var scanned: Int32
   var timer: TimerLink
@@ -88,6 +90,13 @@ struct Connection: SlabSlot {
   var address: SocketAddress
   /// nil: plain.
   var tls: TLSStream?
+
+  /// Bytes that the peer has not taken yet.
+  var unsent: Int { output.count + Int(pipe.count) }
+  /// So much is unsent that the other side is not read.
+  var isFull: Bool { output.count > Limits.unsentHigh || pipe.count > 0 }
+  /// So little is unsent that the other side is read again.
+  var hasRoom: Bool { output.count <= Limits.unsentLow && pipe.count == 0 }
 }
 
 /// The part of a slot that the timer wheel uses.

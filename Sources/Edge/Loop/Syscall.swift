@@ -50,6 +50,19 @@ enum Syscall {
     }
   }
 
+  /// Moves bytes between a socket and a pipe, without copying them.
+  @inline(__always)
+  static func splice(_ source: Int32, _ target: Int32, _ count: Int) -> IOResult {
+    while true {
+      let moved = edge_splice(source, target, count)
+      if moved > 0 { return .bytes(moved) }
+      if moved == 0 { return .ended }
+      let error = Int32(truncatingIfNeeded: -moved)
+      if error == EAGAIN { return .wouldBlock }
+      if error != EINTR { return .failed(error) }
+    }
+  }
+
   /// The pending error of a socket, 0 when there is none.
   static func socketError(_ fd: Int32) -> Int32 {
     var error: Int32 = 0

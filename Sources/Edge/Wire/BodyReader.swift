@@ -65,6 +65,13 @@ struct BodyReader: BitwiseCopyable, Equatable {
   /// The body's length was said in front of it.
   var isCounted: Bool { state == .length }
 
+  /// So much of a counted body, and no more than is left of it, went by unread.
+  mutating func pass(_ count: Int) {
+    guard state == .length else { return }
+    remaining -= min(remaining, UInt64(count))
+    if remaining == 0 { state = .done }
+  }
+
   /// Reads on. Content is moved to the front of `bytes`, over the framing that stood between it.
   mutating func read(_ bytes: BytePointer, _ count: Int, _ classes: ByteClasses) -> BodyStep {
     switch state {

@@ -36,7 +36,7 @@ extension Worker {
   /// Writes what waits; false when the connection is broken.
   func flush(_ index: Int32) -> Bool {
     let connection = connections.slots + Int(index)
-    guard let block = connection.pointee.output.block else { return true }
+    guard let block = connection.pointee.output.block else { return drainPipe(index) }
     let start = Int(connection.pointee.output.start)
     let count = connection.pointee.output.count
     switch write(index, block + start, count) {
@@ -47,7 +47,7 @@ extension Worker {
       } else {
         buffers.giveBack(&connection.pointee.output)
       }
-      return true
+      return drainPipe(index)
     case .wouldBlock:
       connection.pointee.isWritable = false
       return true
@@ -89,7 +89,8 @@ extension Worker {
     let connection = connections.slots + Int(slot.pointee.client)
     slot.pointee.stoppedUpload = true
     buffers.giveBack(&connection.pointee.output)
-    if slot.pointee.origin == .client, connections.slots[Int(slot.pointee.server)].output.isEmpty {
+    pipes.giveBack(&connection.pointee.pipe)
+    if slot.pointee.origin == .client, connections.slots[Int(slot.pointee.server)].unsent == 0 {
       wheel.arm(slot.pointee.server, TimerWheel.never)
     }
     if slot.pointee.machine.state == .requesting { armHead(exchange) }
@@ -134,12 +135,13 @@ extension Worker {
   }
 
   /// Whether an idle connection to a service can still be used: the service did not close it and said nothing that
-  /// nobody asked for. Inside TLS it may say what is between it and Edge, such as a new session ticket.
+  /// nobody asked for. Inside TLS it may say what is between it and Edge, such as a new session ticket; behind a body
+  /// that was not read to the socket's last byte there may be nothing.
   func isUsable(_ index: Int32) -> Bool {
     let connection = connections.slots + Int(index)
     if connection.pointee.peerEnded { return false }
     if !connection.pointee.isReadable { return true }
-    guard connection.pointee.tls != nil, case .wouldBlock = read(index) else { return false }
+    guard case .wouldBlock = read(index) else { return false }
     return true
   }
 
@@ -217,13 +219,13 @@ extension Worker {
   func armUpload(_ exchange: Int32) {
     let slot = exchanges.slots + Int(exchange)
     if slot.pointee.isJudging { return }
-    let isServiceSlow = connections.slots[Int(slot.pointee.client)].output.count > 0
+    let isServiceSlow = connections.slots[Int(slot.pointee.client)].unsent > 0
     if slot.pointee.machine.state == .requesting {
       let service = rows(of: exchange).services.services[Int(slot.pointee.service)]
       wheel.arm(
         slot.pointee.client, isServiceSlow ? clock.milliseconds + service.headMilliseconds : TimerWheel.never)
     }
-    if connections.slots[Int(slot.pointee.server)].output.isEmpty {
+    if connections.slots[Int(slot.pointee.server)].unsent == 0 {
       wheel.arm(
         slot.pointee.server, isServiceSlow ? TimerWheel.never : clock.milliseconds + rows(of: exchange).bodyMilliseconds
       )
@@ -233,7 +235,7 @@ extension Worker {
   /// The last byte of the request was handed over.
   func requestWasSent(_ exchange: Int32) {
     let slot = exchanges.slots + Int(exchange)
-    if connections.slots[Int(slot.pointee.server)].output.isEmpty { wheel.arm(slot.pointee.server, TimerWheel.never) }
+    if connections.slots[Int(slot.pointee.server)].unsent == 0 { wheel.arm(slot.pointee.server, TimerWheel.never) }
     if slot.pointee.machine.state == .awaiting { armHead(exchange) }
   }
 
@@ -249,7 +251,7 @@ extension Worker {
       return
     case .child, .background: return
     }
-    let waits = !connections.slots[Int(slot.pointee.server)].output.isEmpty
+    let waits = connections.slots[Int(slot.pointee.server)].unsent > 0
     if slot.pointee.machine.state == .settling, !waits {
       wheel.arm(slot.pointee.server, max(work(of: exchange).pointee.settleDeadline, clock.milliseconds + 1))
     } else if waits {
@@ -300,7 +302,7 @@ extension Worker {
   /// The client, or somebody that its answer waits for, takes too long.
   private func serverTimedOut(_ index: Int32, _ exchange: Int32) {
     let slot = exchanges.slots + Int(exchange)
-    let isStuck = !connections.slots[Int(index)].output.isEmpty
+    let isStuck = connections.slots[Int(index)].unsent > 0
     if slot.pointee.machine.state == .settling, !isStuck {
       settlementFailed(exchange)
     } else if slot.pointee.awaitsRoom, slot.pointee.machine.state == .suspended {

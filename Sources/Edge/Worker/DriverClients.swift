@@ -13,7 +13,7 @@ extension Worker {
       perform(exchange, slot.pointee.machine.clientLeft())
       return
     }
-    if connection.pointee.isWritable, !connection.pointee.output.isEmpty {
+    if connection.pointee.isWritable, connection.pointee.unsent > 0 {
       guard flushServer(index, exchange) else { return }
     }
     if checkClientLeft(exchange) { return }
@@ -35,18 +35,18 @@ extension Worker {
       perform(exchange, slot.pointee.machine.clientLeft())
       return false
     }
-    let unsent = connections.slots[Int(index)].output.count
+    let connection = connections.slots + Int(index)
     if slot.pointee.machine.state == .flushing, hasMoreAnswer(exchange) {
       armDownload(exchange)
-      if unsent <= Limits.unsentLow { pumpAnswer(exchange) }
+      if connection.pointee.hasRoom { pumpAnswer(exchange) }
       return false
     }
-    if unsent == 0, slot.pointee.machine.state == .flushing {
+    if connection.pointee.unsent == 0, slot.pointee.machine.state == .flushing {
       perform(exchange, slot.pointee.machine.flushed())
       return false
     }
     armDownload(exchange)
-    if unsent <= Limits.unsentLow { resume(slot.pointee.client) }
+    if connection.pointee.hasRoom { resume(slot.pointee.client) }
     return true
   }
 
@@ -70,8 +70,7 @@ extension Worker {
   private func relayRequest(_ exchange: Int32) {
     let slot = exchanges.slots + Int(exchange)
     let (server, client) = (slot.pointee.server, slot.pointee.client)
-    let connection = connections.slots + Int(server)
-    if connections.slots[Int(client)].output.count > Limits.unsentHigh { return }
+    if connections.slots[Int(client)].isFull || spliceRequest(exchange) { return }
     var count = 0
     switch read(server) {
     case .bytes(let read): count = read
@@ -99,12 +98,18 @@ extension Worker {
       stopUpload(exchange)
       return
     }
-    if piece.isEnded {
+    afterRequestPiece(exchange)
+  }
+
+  /// A piece of the request is with the service's connection: is that all, does the client have more?
+  func afterRequestPiece(_ exchange: Int32) {
+    let slot = exchanges.slots + Int(exchange)
+    if slot.pointee.request.isEnded {
       perform(exchange, slot.pointee.machine.requestEnded())
       requestWasSent(exchange)
-    } else {
-      armUpload(exchange)
-      if connection.pointee.isReadable { markReady(server) }
+      return
     }
+    armUpload(exchange)
+    if connections.slots[Int(slot.pointee.server)].isReadable { markReady(slot.pointee.server) }
   }
 }

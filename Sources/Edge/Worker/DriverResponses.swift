@@ -12,11 +12,14 @@ extension Worker {
     let connection = connections.slots + Int(index)
     let exchange = connection.pointee.exchange
     let slot = exchanges.slots + Int(exchange)
-    if connection.pointee.isWritable, !connection.pointee.output.isEmpty {
+    if connection.pointee.isWritable, connection.pointee.unsent > 0 {
       if !flush(index) {
         stopUpload(exchange)
-      } else if connection.pointee.output.count <= Limits.unsentLow {
+      } else if connection.pointee.hasRoom {
         resumeUpload(exchange)
+      } else if connection.pointee.pipe.count > 0 {
+        // It takes what was sent, if slowly.
+        if slot.pointee.machine.state == .awaiting { armHead(exchange) } else { armUpload(exchange) }
       }
     }
     if !connection.pointee.isReadable || connection.pointee.isPaused { return }
@@ -233,6 +236,7 @@ extension Worker {
   /// One read of the response's body goes to the client.
   private func relayResponse(_ exchange: Int32) {
     let slot = exchanges.slots + Int(exchange)
+    if spliceResponse(exchange) { return }
     var count = 0
     switch read(slot.pointee.client) {
     case .bytes(let read): count = read
@@ -291,7 +295,7 @@ extension Worker {
     let client = slot.pointee.client
     let connection = connections.slots + Int(client)
     armDownload(exchange)
-    if connections.slots[Int(slot.pointee.server)].output.count > Limits.unsentHigh {
+    if connections.slots[Int(slot.pointee.server)].isFull {
       connection.pointee.isPaused = true
       wheel.arm(client, TimerWheel.never)
       return
@@ -306,7 +310,7 @@ extension Worker {
     let connection = connections.slots + Int(slot.pointee.client)
     // A service that did not take the whole request would read what follows as its rest.
     let tookAll =
-      connection.pointee.output.isEmpty && !slot.pointee.stoppedUpload
+      connection.pointee.unsent == 0 && !slot.pointee.stoppedUpload
       && slot.pointee.contentSent == sentContent(exchange).count
     let reusable = slot.pointee.keepsClient && tookAll && !connection.pointee.peerEnded
     perform(exchange, slot.pointee.machine.responseEnded(reusable: reusable && !isDraining))
@@ -318,7 +322,7 @@ extension Worker {
     let slot = exchanges.slots + Int(exchange)
     let isFlushed =
       slot.pointee.origin == .message
-      ? isTold(exchange) : connections.slots[Int(slot.pointee.server)].output.isEmpty
+      ? isTold(exchange) : connections.slots[Int(slot.pointee.server)].unsent == 0
     if isFlushed {
       perform(exchange, slot.pointee.machine.flushed())
     } else {

@@ -91,6 +91,7 @@ final class Worker {
   var movedSessions = Int32.max
   var wheel: TimerWheel
   var buffers = BufferPool()
+  var pipes: PipePool
   let endpoints: EndpointStates
   var parser: HTTP1Parser
   let targets: RequestTargetReader
@@ -176,6 +177,7 @@ final class Worker {
     self.exchanges = exchanges
     self.sessions = sessions
     self.pairs = pairs
+    pipes = PipePool(capacity: min(Limits.pipesMax, shared.connectionsPerWorker / (16 * shared.workers)))
     masks = RandomBytes(arena: arena)
     noFields = HeaderTable(arena: arena)
     queryArea = arena.allocate(UInt8.self, count: Worker.queryAreaBytes)
@@ -215,6 +217,7 @@ final class Worker {
     for session in 0..<sessions.everUsed where sessions.slots[Int(session)].memory != nil { dropSession(session) }
     for pair in 0..<Int(pairs.everUsed) { free(pairs.slots[pair].memory) }
     buffers.removeAll()
+    pipes.removeAll()
     poller.close()
     connections.unmap()
     exchanges.unmap()
@@ -378,6 +381,7 @@ final class Worker {
     slot.pointee.endpoint = -1
     slot.pointee.input = .none
     slot.pointee.output = .none
+    slot.pointee.pipe = .none
     slot.pointee.scanned = 0
     slot.pointee.lingered = 0
     slot.pointee.tls = nil
@@ -400,6 +404,7 @@ final class Worker {
     if slot.pointee.fd >= 0 { _ = close(slot.pointee.fd) }
     buffers.giveBack(&slot.pointee.input)
     buffers.giveBack(&slot.pointee.output)
+    pipes.giveBack(&slot.pointee.pipe)
     wheel.remove(index)
     slot.pointee.role = .free
     connections.give(index)

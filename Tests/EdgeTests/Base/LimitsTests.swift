@@ -33,5 +33,6 @@ struct LimitsTests {
   @Test func queuesArePowersOfTwo() {
     for capacity in [Limits.inboxMessages, Limits.logRecords] { #expect(capacity.nonzeroBitCount == 1) }
     #expect(Limits.unsentLow < Limits.unsentHigh)
+    #expect(Limits.pipeBytesMin <= Limits.pipeBytes && Limits.pipeBytesMin <= Limits.splicedBytesMin)
   }
 }

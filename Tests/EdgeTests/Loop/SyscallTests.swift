@@ -39,6 +39,29 @@ struct SyscallTests {
     Issue.record("64 MB were taken")
   }
 
+  @Test func bytesGoThroughAPipeUncopied() throws {
+    let (from, source) = try pair()
+    let (target, to) = try pair()
+    defer { for fd in [from, target, to] { close(fd) } }
+    var pool = PipePool(capacity: 1)
+    guard var pipe = pool.borrow() else { Issue.record("no pipe"); return }
+    guard case .wouldBlock = Syscall.splice(from, pipe.writeEnd, 16) else { Issue.record("nothing was sent"); return }
+    let sent = ByteArea(raw("hello"))
+    guard case .bytes(5) = Syscall.write(source, sent.base, 5) else { Issue.record("not sent"); return }
+    guard case .bytes(4) = Syscall.splice(from, pipe.writeEnd, 4) else { Issue.record("not four of them"); return }
+    guard case .bytes(4) = Syscall.splice(pipe.readEnd, to, 16) else { Issue.record("not written"); return }
+    guard case .wouldBlock = Syscall.splice(pipe.readEnd, to, 16) else { Issue.record("not empty"); return }
+    let area = ByteArea([UInt8](repeating: 0, count: 16))
+    guard case .bytes(4) = Syscall.read(target, area.base, 16) else { Issue.record("not read"); return }
+    #expect(area.slice(0..<4) == raw("hell"))
+    close(source)
+    guard case .bytes(1) = Syscall.splice(from, pipe.writeEnd, 16) else { Issue.record("not the rest"); return }
+    guard case .ended = Syscall.splice(from, pipe.writeEnd, 16) else { Issue.record("not ended"); return }
+    guard case .failed(EBADF) = Syscall.splice(-1, pipe.writeEnd, 16) else { Issue.record("no EBADF"); return }
+    pipe.count = 1
+    pool.giveBack(&pipe)
+  }
+
   @Test func errorsHaveTexts() {
     #expect(Syscall.describe(ECONNREFUSED) == "Connection refused")
     let area = ByteArea([0])

@@ -139,6 +139,29 @@ struct BodyReaderTests {
     }
   }
 
+  @Test func whatGoesByUnreadCounts() {
+    let arena = Arena()
+    defer { withExtendedLifetime(arena) {} }
+    let classes = ByteClasses(arena: arena)
+    var reader = BodyReader(.length(10))
+    reader.pass(4)
+    #expect(reader.remainingBytes == 6 && !reader.isEnded)
+    let area = ByteArea(raw("0123456789"))
+    #expect(reader.read(area.base, 2, classes) == BodyStep(payload: 2, consumed: 2))
+    reader.pass(4)
+    #expect(reader.isEnded && reader.remainingBytes == nil)
+    reader.pass(1)
+    #expect(reader == BodyReader(.none))
+    var short = BodyReader(.length(1))
+    short.pass(2)
+    #expect(short.isEnded)
+    for framing: BodyFraming in [.none, .chunked, .untilClose] {
+      var uncounted = BodyReader(framing)
+      uncounted.pass(5)
+      #expect(uncounted == BodyReader(framing))
+    }
+  }
+
   @Test func noBodyAndOpenEnd() {
     var bench = BodyBench()
     #expect(bench.read([raw("x")], .none) == BodyOutcome(rest: raw("x"), isEnded: true))
