@@ -13,6 +13,10 @@ from rig import Failed, Rig, note
 # Instructions of a warm request in user space, a few percent above what they are; they differ by 1-2 % between
 # machines. Below they may go at any time, and the ceiling with them.
 CEILINGS = {"edge": 9_000}
+# The same with policies: token, limit and credits. Of the worker alone, since what the ledger's thread does is its own
+# matter, and for callers whose tokens are known by then.
+POLICY_CEILINGS = {"edge, policies": 35_500}
+POLICY_REQUESTS = (6000, 12000)
 # A module's mangled name begins with this wherever code of it was linked in.
 FOUNDATION = b"$s10Foundation"
 
@@ -32,6 +36,14 @@ def costs(rig_, settings):
             yield check(f"{name}, {kind} per request", counted[kind] < 0.01, f"{counted[kind]:.2f}")
 
 
+def policy_costs(rig_, name, ceiling, settings):
+    settings.short, settings.long = POLICY_REQUESTS
+    counted, _ = instructions.per_request(rig_, name, settings, worker_only=True)
+    found = counted["instructions"]
+    figure = f"{found:,.0f}, at most {ceiling:,}"
+    yield check(f"{name}, instructions of the worker per request", found <= ceiling, figure)
+
+
 def linked(binary):
     yield check("no Foundation in the binary", FOUNDATION not in Path(binary).read_bytes(), binary)
 
@@ -47,6 +59,8 @@ def main():
         with Rig(nice=0, keep=False) as rig_:
             rig.install({"valgrind": "valgrind", "openssl": "openssl", **packages({"edge"})})
             results = [*linked(settings.edge), *costs(rig_, settings)]
+            for name, ceiling in POLICY_CEILINGS.items():
+                results += policy_costs(rig_, name, ceiling, settings)
     except Failed as reason:
         note(f"ceilings: {reason}")
         results = [False]

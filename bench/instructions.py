@@ -29,6 +29,8 @@ COUNTED = {
     "retain": ("swift_retain", "swift_bridgeObjectRetain", "swift_retain_n"),
     "release": ("swift_release", "swift_bridgeObjectRelease", "swift_release_n"),
 }
+# A name in the profile of each thread that serves clients.
+WORKER = "$s4Edge6WorkerC3run"
 START_SECONDS = 60  # under valgrind a program starts some fifty times slower
 STOP_SECONDS = 60
 
@@ -55,19 +57,28 @@ def parse(profile):
     return {"instructions": instructions, **calls}
 
 
-def one_run(rig_, name, requests, settings):
+def busiest_worker(folder, process):
+    """The profile of the worker thread; the control thread runs the same code, but has next to nothing to do."""
+    profiles = [one for one in folder.glob(f"callgrind.out.{process}-*") if WORKER in one.read_text(errors="replace")]
+    if not profiles:
+        raise Failed(f"no thread of process {process} is a worker's")
+    return max(profiles, key=lambda one: parse(one)["instructions"])
+
+
+def one_run(rig_, name, requests, settings, worker_only):
     """Starts the origin and the proxy under callgrind, sends exactly `requests`, ends both; the totals and the file."""
     program, port, load = CASES[name]
     folder = rig_.folder / f"{name.replace(', ', '-')}-{requests}"
     folder.mkdir()
     # Processes that the proxy forks write files of their own.
     before = [rig.find_program("valgrind"), "--tool=callgrind", "--quiet",
-              f"--callgrind-out-file={folder}/callgrind.out.%p"]
+              f"--callgrind-out-file={folder}/callgrind.out.%p",
+              f"--separate-threads={'yes' if worker_only else 'no'}"]
     origin = rig_.origin("--expect-body")
     proxy = PROXIES[program](rig_, program, origin.port, before=before, single=True)
     try:
         proxy.start(START_SECONDS)
-        profile = folder / f"callgrind.out.{proxy.child.pid}"
+        process = proxy.child.pid
         options = ["--requests", requests, "--connections", settings.connections, "--limit", settings.limit,
                    "--patience", 30, *(["--get"] if settings.get else []), *load,
                    *(["--tokens", rig_.tokens()] if port == "policy" else [])]
@@ -79,17 +90,19 @@ def one_run(rig_, name, requests, settings):
         raise Failed(f"{name}: {result['requests']} of {requests} requests answered, bad: {kinds(result) or 'none'}")
     if asked != requests:
         raise Failed(f"{requests} requests sent, but the origin saw {asked}")
+    profile = busiest_worker(folder, process) if worker_only else folder / f"callgrind.out.{process}"
     if not profile.exists():
         raise Failed(f"{name} left no profile; it printed: {proxy.child.output().strip() or 'nothing'}")
     return parse(profile), profile
 
 
-def per_request(rig_, name, settings):
-    """The difference of a long and a short run over the difference of their requests: start and stop cancel out."""
+def per_request(rig_, name, settings, worker_only=False):
+    """The difference of a long and a short run over the difference of their requests: start and stop cancel out.
+    `worker_only` leaves out what other threads do for a request, such as the ledger's."""
     note(f"{name}: {settings.short:,} requests under callgrind")
-    short, _ = one_run(rig_, name, settings.short, settings)
+    short, _ = one_run(rig_, name, settings.short, settings, worker_only)
     note(f"{name}: {settings.long:,} requests under callgrind")
-    long, profile = one_run(rig_, name, settings.long, settings)
+    long, profile = one_run(rig_, name, settings.long, settings, worker_only)
     more = settings.long - settings.short
     return {key: (long[key] - short[key]) / more for key in long}, profile
 
@@ -116,7 +129,8 @@ def measure(rig_, settings):
     results, missing = {}, 0
     for name in names:
         try:
-            results[name], profile = per_request(rig_, name, settings)
+            results[name], profile = per_request(
+                rig_, name, settings, settings.worker and CASES[name][0] == "edge")
         except Failed as reason:
             note(f"{name} is left out: {reason}")
             missing += 1
@@ -147,6 +161,7 @@ def arguments():
     parser.add_argument("--limit", type=between(int, 1, 3600), default=120, help="seconds a run may take (default 120)")
     parser.add_argument("--annotate", type=between(int, 1, 500), nargs="?", const=30, metavar="LINES",
                         help="print the functions with the most instructions (default 30)")
+    parser.add_argument("--worker", action="store_true", help="of Edge only the thread that serves clients")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     parser.add_argument("--keep", action="store_true", help="keep the profiles")
     settings = parser.parse_args()

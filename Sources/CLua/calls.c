@@ -46,6 +46,15 @@ static void collect_if_much(clua_machine *machine) {
   machine->collect_at = lives < limit ? lives + (limit - lives) / 2 : limit;
 }
 
+// Of a coroutine whose stack is empty.
+static void free_slot(clua_machine *machine, int index) {
+  clua_slot *slot = &machine->slots[index];
+  slot->state = CLUA_STATE_FREE;
+  slot->next = machine->free_slot;
+  machine->free_slot = index;
+  collect_if_much(machine);
+}
+
 static void give_slot(clua_machine *machine, int index) {
   clua_slot *slot = &machine->slots[index];
   lua_State *L = slot->thread;
@@ -61,10 +70,7 @@ static void give_slot(clua_machine *machine, int index) {
   } else {
     lua_settop(L, 0);
   }
-  slot->state = CLUA_STATE_FREE;
-  slot->next = machine->free_slot;
-  machine->free_slot = index;
-  collect_if_much(machine);
+  free_slot(machine, index);
 }
 
 static clua_slot *slot_of(clua_machine *machine, const clua_call *call) {
@@ -78,22 +84,16 @@ static int is_context(const clua_machine *machine, int index) {
   return index >= 0 && index < machine->context_count && machine->contexts[index].is_live;
 }
 
-static uint32_t *ticks_of(clua_machine *machine, clua_slot *slot) {
+static clua_spending *spending_of(clua_machine *machine, clua_slot *slot) {
   int context = slot->context;
-  return is_context(machine, context) ? &machine->contexts[context].ticks : &slot->ticks;
-}
-
-static uint32_t *waits_of(clua_machine *machine, clua_slot *slot) {
-  int context = slot->context;
-  return is_context(machine, context) ? &machine->contexts[context].waits : &slot->waits;
+  return is_context(machine, context) ? &machine->contexts[context].spent : &slot->spent;
 }
 
 // For a new call.
-static void refill(clua_slot *slot, int context) {
+static clua_spending *begin_spending(clua_machine *machine, clua_slot *slot, int context) {
   slot->context = context;
-  slot->ticks = 0;
-  slot->waits = 0;
-  slot->nanoseconds = 0;
+  slot->spent = (clua_spending){0};
+  return spending_of(machine, slot);
 }
 
 static int fail(clua_slot *slot) {
@@ -102,19 +102,19 @@ static int fail(clua_slot *slot) {
 }
 
 // Runs the coroutine, which has its arguments, until it returns, waits, ends or fails.
-static int run(clua_machine *machine, clua_slot *slot, int arguments, int blocked) {
+static int run(clua_machine *machine, clua_slot *slot, clua_spending *spent, int arguments, int blocked) {
   lua_State *L = slot->thread;
   clua_clock *clock = machine->clock;
-  uint32_t *ticks = ticks_of(machine, slot);
-  uint32_t left = machine->limits.exchange_ticks - *ticks;
+  uint32_t left = machine->limits.exchange_ticks - spent->ticks;
   machine->base = L;
   machine->blocked = blocked;
-  machine->waits = waits_of(machine, slot);
+  machine->waits = &spent->waits;
   machine->signal = CLUA_SIGNAL_NONE;
   machine->sticky = 0;
   machine->pool.refused = CLUA_REFUSED_NONE;
   clock->ticks = 0;
   clock->limit = left < machine->limits.slice_ticks ? left : machine->limits.slice_ticks;
+  clock->suspect = 0;
   clock->overdue = 0;
   atomic_signal_fence(memory_order_seq_cst);
   clock->running = L;
@@ -122,10 +122,11 @@ static int run(clua_machine *machine, clua_slot *slot, int arguments, int blocke
   int status = lua_resume(L, machine->L, arguments, &results);
   clock->running = NULL;
   atomic_signal_fence(memory_order_seq_cst);
-  *ticks += clock->ticks;
+  spent->ticks += clock->ticks;
   machine->answer = NULL;
   if (status != LUA_OK && status != LUA_YIELD) clua_error_take(machine, L, status);
   machine->base = NULL;
+  clock->suspect = 0;
   clock->overdue = 0;
   if (machine->sticky) {
     slot->spoiled = 1;
@@ -145,21 +146,16 @@ static int run(clua_machine *machine, clua_slot *slot, int arguments, int blocke
 }
 
 // Counts what a slice has taken, by the clock of the thread.
-static void charge(clua_machine *machine, clua_slot *slot, uint64_t nanoseconds) {
-  int has_context = is_context(machine, slot->context);
-  uint64_t *sum = has_context ? &machine->contexts[slot->context].nanoseconds : &slot->nanoseconds;
-  uint32_t *ticks = ticks_of(machine, slot);
-  *sum += nanoseconds;
-  uint64_t measured = *sum / clua_tick_nanoseconds();
-  if (measured > *ticks) *ticks = measured > UINT32_MAX ? UINT32_MAX : (uint32_t)measured;
+static void charge(clua_spending *spent, uint64_t nanoseconds) {
+  spent->nanoseconds += nanoseconds;
+  uint64_t measured = spent->nanoseconds / clua_tick_nanoseconds();
+  if (measured > spent->ticks) spent->ticks = measured > UINT32_MAX ? UINT32_MAX : (uint32_t)measured;
 }
 
 // Whether the context has had all its time.
-static int is_spent(clua_machine *machine, clua_slot *slot, int function) {
-  if (*ticks_of(machine, slot) < machine->limits.exchange_ticks) return 0;
-  int has_context = is_context(machine, slot->context);
-  uint64_t measured = has_context ? machine->contexts[slot->context].nanoseconds : slot->nanoseconds;
-  clua_error_spent(machine, slot->thread, function, measured);
+static int is_spent(clua_machine *machine, clua_slot *slot, const clua_spending *spent, int function) {
+  if (spent->ticks < machine->limits.exchange_ticks) return 0;
+  clua_error_spent(machine, slot->thread, function, spent->nanoseconds);
   return 1;
 }
 
@@ -170,10 +166,10 @@ int clua_run_blocked(clua_machine *machine, lua_CFunction function, void *argume
     return CLUA_FAILED;
   }
   clua_slot *slot = &machine->slots[index];
-  refill(slot, -1);
+  clua_spending *spent = begin_spending(machine, slot, -1);
   lua_pushcfunction(slot->thread, function);
   lua_pushlightuserdata(slot->thread, argument);
-  int outcome = run(machine, slot, 1, 1);
+  int outcome = run(machine, slot, spent, 1, 1);
   give_slot(machine, index);
   return outcome;
 }
@@ -230,20 +226,18 @@ static int begin(lua_State *L) {
 // arguments, or -1: nothing was pushed.
 static int push_plain(clua_machine *machine, lua_State *L, const job *work) {
   if (work->count > 8) return -1;
-  for (int i = 0; i < work->count; i++) {
-    const clua_value *value = &work->arguments[i];
-    if (value->kind == CLUA_CONTEXT && is_context(machine, work->context)) continue;
-    if (value->kind == CLUA_OBJECT && value->count < (uint32_t)machine->object_count) continue;
-    if (value->kind > CLUA_NUMBER && value->kind != CLUA_NULL) return -1;
-  }
   lua_rawgeti(L, LUA_REGISTRYINDEX, work->function);
   for (int i = 0; i < work->count; i++) {
     const clua_value *value = &work->arguments[i];
-    int none = 0;
-    if (value->kind == CLUA_CONTEXT) {
-      push_context(L, work->context, &none);
-    } else {
+    if (value->kind == CLUA_CONTEXT && is_context(machine, work->context)) {
+      lua_rawgeti(L, LUA_REGISTRYINDEX, machine->contexts[work->context].reference);
+    } else if (value->kind == CLUA_OBJECT && value->count < (uint32_t)machine->object_count) {
+      lua_rawgeti(L, LUA_REGISTRYINDEX, machine->objects[value->count].reference);
+    } else if (value->kind <= CLUA_NUMBER || value->kind == CLUA_NULL) {
       clua_push(L, value, 1);
+    } else {
+      lua_settop(L, 0);
+      return -1;
     }
   }
   return work->count;
@@ -256,8 +250,8 @@ int clua_start(clua_machine *machine, clua_call *call, const clua_value *argumen
     return CLUA_FAILED;
   }
   clua_slot *slot = &machine->slots[call->coroutine];
-  refill(slot, call->context);
-  if (is_spent(machine, slot, call->function)) return fail(slot);
+  clua_spending *spent = begin_spending(machine, slot, call->context);
+  if (is_spent(machine, slot, spent, call->function)) return fail(slot);
   job work = {call->function, call->context, arguments, count};
   lua_State *L = slot->thread;
   int pushed = push_plain(machine, L, &work);
@@ -266,7 +260,13 @@ int clua_start(clua_machine *machine, clua_call *call, const clua_value *argumen
     lua_pushlightuserdata(L, &work);
     pushed = 1;
   }
-  return run(machine, slot, pushed, 0);
+  int outcome = run(machine, slot, spent, pushed, 0);
+  // What returned nothing has left nothing on the stack either.
+  if (outcome == CLUA_DONE && slot->results == 0) {
+    free_slot(machine, call->coroutine);
+    call->coroutine = -1;
+  }
+  return outcome;
 }
 
 int clua_resume(clua_machine *machine, const clua_call *call, int how, const clua_result *answer) {
@@ -275,14 +275,15 @@ int clua_resume(clua_machine *machine, const clua_call *call, int how, const clu
     clua_error_set(machine, CLUA_ERROR_SCRIPT, "nothing waits for an answer");
     return CLUA_FAILED;
   }
-  if (is_spent(machine, slot, call->function)) return fail(slot);
+  clua_spending *spent = spending_of(machine, slot);
+  if (is_spent(machine, slot, spent, call->function)) return fail(slot);
   machine->answer = answer;
   machine->answer_how = how;
   // Ticks see only what runs when they come, and a script that waits often can run between them. So slices that follow
   // a wait are measured.
   uint64_t before = clua_thread_nanoseconds();
-  int outcome = run(machine, slot, 0, 0);
-  charge(machine, slot, clua_thread_nanoseconds() - before);
+  int outcome = run(machine, slot, spent, 0, 0);
+  charge(spent, clua_thread_nanoseconds() - before);
   return outcome;
 }
 
@@ -300,8 +301,8 @@ int clua_returned_kind(clua_machine *machine, const clua_call *call) {
 
 int clua_returned_flat(clua_machine *machine, const clua_call *call, clua_value *out, int capacity) {
   clua_slot *slot = slot_of(machine, call);
-  if (slot == NULL || slot->state != CLUA_STATE_DONE) return CLUA_FLAT_UNSUPPORTED;
-  if (slot->results > 0) return clua_flatten(slot->thread, -slot->results, out, capacity);
+  if (slot != NULL && slot->state != CLUA_STATE_DONE) return CLUA_FLAT_UNSUPPORTED;
+  if (slot != NULL && slot->results > 0) return clua_flatten(slot->thread, -slot->results, out, capacity);
   if (capacity < 1) return CLUA_FLAT_FULL;
   *out = (clua_value){.kind = CLUA_NIL};
   return 1;
@@ -347,9 +348,7 @@ static void make_contexts_ready(clua_machine *machine) {
 
 void clua_context_refill(clua_machine *machine, int context) {
   if (context < 0 || context >= machine->context_count) return;
-  machine->contexts[context].ticks = 0;
-  machine->contexts[context].waits = 0;
-  machine->contexts[context].nanoseconds = 0;
+  machine->contexts[context].spent = (clua_spending){0};
 }
 
 int clua_context_new(clua_machine *machine) {

@@ -1,6 +1,10 @@
 // The CPU clock of a thread that runs scripts: a timer on its CPU time whose signal handler sets a hook on the script
 // that runs, once it is overdue. Until then scripts run without any hook, which would make them twice as slow.
 //
+// What a hypervisor takes from a thread counts as the thread's CPU time, so that a script of some microseconds may be
+// seen by two ticks and more. So a script that was seen by as many as it may is a suspect at first: a hook and the
+// loops of C count what it still does, and what does much is stopped. One that was only held up ends before.
+//
 // Owns: the signal SIGPROF and its handler. Called by: LuaBridge (start, end); the handler by the kernel, on the thread
 // whose clock it is. Never: does anything in the handler but count and set the hook, as lua.c does for SIGINT.
 #define _GNU_SOURCE
@@ -29,10 +33,16 @@ static void tick(int signal, siginfo_t *information, void *frame) {
   if (running == NULL) return;
   clock->ticks += 1;
   if (clock->ticks < clock->limit) return;
+  if (!clock->suspect) {
+    clock->looks = CLUA_SUSPECT_LOOKS;
+    clock->suspect = 1;
+    lua_sethook(running, clua_overdue_hook, CLUA_SUSPECT_MASK, CLUA_SUSPECT_INSTRUCTIONS);
+  }
+  if (clock->ticks < clock->limit + CLUA_SUSPECT_TICKS) return;
   clock->overdue = 1;
   // At further ticks again: the hook may have been set while Lua looked the other way. Not at each of them, since it
   // walks all frames of a deep recursion, which can take as long as a tick.
-  uint32_t late = clock->ticks - clock->limit;
+  uint32_t late = clock->ticks - clock->limit - CLUA_SUSPECT_TICKS;
   if ((late & (late - 1)) == 0) lua_sethook(running, clua_overdue_hook, CLUA_HOOK_MASK, 1);
 }
 
@@ -137,9 +147,20 @@ void clua_clock_end(clua_clock *clock) {
   free(clock);
 }
 
+// The one look of many at which a suspect has done too much.
+static int is_busy(clua_clock *clock, lua_State *L) {
+  clock->looks -= 1;
+  if (clock->looks > 0) return 0;
+  clock->overdue = 1;
+  // Whatever catches what is raised now is stopped at its next step.
+  lua_sethook(L, clua_overdue_hook, CLUA_HOOK_MASK, 1);
+  return 1;
+}
+
 int clua_is_overdue(lua_State *L) {
   clua_machine *machine = clua_of(L);
-  return machine->clock->overdue || machine->sticky;
+  clua_clock *clock = machine->clock;
+  return clock->overdue || machine->sticky || (clock->suspect && is_busy(clock, L));
 }
 
 int clua_raise_limit(lua_State *L) {
@@ -157,7 +178,7 @@ void clua_overdue_hook(lua_State *L, lua_Debug *record) {
     return;
   }
   // Left over in a coroutine that outlived the slice.
-  lua_sethook(L, NULL, 0, 0);
+  if (!clua_of(L)->clock->suspect) lua_sethook(L, NULL, 0, 0);
 }
 
 void clua_recheck(lua_State *L, int status) {

@@ -176,10 +176,20 @@ int clua_raise(lua_State *L, const char *format, ...) {
   return lua_error(L);
 }
 
+// The innermost function that stands in a script's file: where a text that was given to `load` runs, its line says
+// little.
+static int file_frame(lua_State *L, lua_Debug *record) {
+  for (int level = 0; lua_getstack(L, level, record); level++) {
+    lua_getinfo(L, "Sl", record);
+    if (record->currentline > 0 && record->source[0] == '@') return 1;
+  }
+  return lua_frame(L, record);
+}
+
 static void append_place(clua_error *error, lua_State *L) {
   lua_Debug record;
   // A coroutine may run nothing but a function of C.
-  if (!lua_frame(L, &record)) {
+  if (!file_frame(L, &record)) {
     lua_State *base = clua_of(L)->base;
     if (base == NULL || !lua_frame(base, &record)) return;
   }

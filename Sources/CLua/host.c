@@ -129,7 +129,6 @@ typedef struct definition {
   clua_function text;
   const clua_value *value;
   clua_fields *fields;
-  const void *identity;
   int reference;
 } definition;
 
@@ -150,7 +149,8 @@ static void set_common(lua_State *L, const char *name) {
 
 static int define_object(lua_State *L) {
   definition *d = lua_touserdata(L, 1);
-  d->identity = lua_newuserdatauv(L, sizeof(void *), 0);
+  clua_block *block = lua_newuserdatauv(L, sizeof(clua_block), 0);
+  *block = (clua_block){.kind = CLUA_OBJECT, .index = (uint32_t)clua_of(L)->object_count};
   lua_createtable(L, 0, 4);
   set_common(L, d->name);
   lua_pushlightuserdata(L, d->fields);
@@ -195,7 +195,7 @@ int clua_define_object(
     free(d.fields);
     return -1;
   }
-  machine->objects[machine->object_count] = (clua_object){d.identity, d.reference, d.fields};
+  machine->objects[machine->object_count] = (clua_object){d.reference, d.fields};
   return machine->object_count++;
 }
 
@@ -204,7 +204,6 @@ int clua_define_object(
 static int define_class(lua_State *L) {
   definition *d = lua_touserdata(L, 1);
   lua_createtable(L, 0, 4);
-  d->identity = lua_topointer(L, -1);
   set_common(L, d->name);
   lua_createtable(L, 0, d->count);
   for (int i = 0; i < d->count; i++) {
@@ -233,7 +232,7 @@ int clua_define_class(
   if (classes == NULL) return -1;
   machine->classes = classes;
   if (clua_protect(machine, define_class, &d) != LUA_OK) return -1;
-  machine->classes[machine->class_count] = (clua_class){d.identity, d.reference, text != NULL};
+  machine->classes[machine->class_count] = (clua_class){d.reference, text != NULL};
   return machine->class_count++;
 }
 

@@ -58,12 +58,20 @@ struct clua_clock {
   lua_State *volatile running;
   volatile uint32_t ticks;  // of this slice
   volatile uint32_t limit;
+  // The limit was seen: what goes on working is stopped after so many looks, and whatever it does some ticks later.
+  volatile int suspect;
+  volatile int looks;
   volatile int overdue;
   void *timer;
 };
 
 void clua_overdue_hook(lua_State *L, lua_Debug *record);
 enum { CLUA_HOOK_MASK = LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT };
+// Of a suspect: a look at each call and after so many instructions.
+enum { CLUA_SUSPECT_MASK = LUA_MASKCALL | LUA_MASKCOUNT, CLUA_SUSPECT_INSTRUCTIONS = 100 };
+// A script that takes microseconds has far less left to do than these looks, and one without an end makes them in less
+// than a millisecond. Behind the ticks nobody is asked what the time was spent with.
+enum { CLUA_SUSPECT_LOOKS = 500, CLUA_SUSPECT_TICKS = 3 };
 
 // MARK: The machine
 
@@ -71,6 +79,13 @@ enum { CLUA_HOOK_MASK = LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT };
 enum { CLUA_SIGNAL_NONE, CLUA_SIGNAL_WAIT, CLUA_SIGNAL_END };
 
 enum { CLUA_STATE_FREE, CLUA_STATE_PENDING, CLUA_STATE_DONE, CLUA_STATE_ENDED, CLUA_STATE_FAILED };
+
+// What the slices of one context have taken, or of a call without one.
+typedef struct clua_spending {
+  uint32_t ticks;
+  uint32_t waits;
+  uint64_t nanoseconds;  // of the slices that were measured
+} clua_spending;
 
 // A pooled coroutine.
 typedef struct clua_slot {
@@ -81,9 +96,7 @@ typedef struct clua_slot {
   int context;
   int results;
   int spoiled;  // not to be used again
-  uint32_t ticks;  // of calls without a context, as all below
-  uint32_t waits;
-  uint64_t nanoseconds;
+  clua_spending spent;  // of a call without a context
 } clua_slot;
 
 // A context has a place in the registry once and for all, where its table stands, or `false` between two calls.
@@ -91,9 +104,7 @@ typedef struct clua_context {
   int reference;
   int is_live;
   int next;
-  uint32_t ticks;
-  uint32_t waits;
-  uint64_t nanoseconds;  // of the slices that were measured
+  clua_spending spent;
 } clua_context;
 
 typedef struct clua_script {
@@ -113,10 +124,16 @@ typedef struct clua_fields {
 } clua_fields;
 
 typedef struct clua_object {
-  const void *block;
   int reference;
   clua_fields *fields;
 } clua_object;
+
+// What every userdata begins with that a script can get hold of: which object it is, or which class of handles it has.
+typedef struct clua_block {
+  uint32_t kind;   // CLUA_OBJECT, CLUA_HANDLE
+  uint32_t index;  // of the object or class
+  int64_t payload;
+} clua_block;
 
 // A string of Lua that stands for bytes outside of it.
 typedef struct clua_constant {
@@ -126,7 +143,6 @@ typedef struct clua_constant {
 } clua_constant;
 
 typedef struct clua_class {
-  const void *metatable;
   int reference;
   int is_value;  // has a text, and may stand in tables that are laid out flat
 } clua_class;
@@ -215,7 +231,11 @@ static inline void clua_enter(clua_machine *machine, lua_State *L) {
   clua_clock *clock = machine->clock;
   clock->running = L;
   atomic_signal_fence(memory_order_seq_cst);
-  if (clock->overdue) lua_sethook(L, clua_overdue_hook, CLUA_HOOK_MASK, 1);
+  if (clock->overdue) {
+    lua_sethook(L, clua_overdue_hook, CLUA_HOOK_MASK, 1);
+  } else if (clock->suspect) {
+    lua_sethook(L, clua_overdue_hook, CLUA_SUSPECT_MASK, CLUA_SUSPECT_INSTRUCTIONS);
+  }
 }
 static inline int clua_may_wait(clua_machine *machine, lua_State *L) {
   return !machine->blocked && lua_isyieldable(L);

@@ -12,6 +12,9 @@ enum { DEPTH_MAX = 100, PUSH_DEPTH_MAX = 150, TEXT_MAX = 2 << 20 };
 
 // MARK: In
 
+// Not part of push_value, which would save many registers for each plain value.
+#define RARE __attribute__((noinline))
+
 // How a value is pushed: read-only with all that is in it, or as scripts may change it.
 enum { FROZEN = 1 << 16 };
 
@@ -43,13 +46,13 @@ static const clua_value *push_members(lua_State *L, const clua_value *value, int
   return next;
 }
 
-static const clua_value *push_table(lua_State *L, const clua_value *value, int depth) {
+RARE static const clua_value *push_table(lua_State *L, const clua_value *value, int depth) {
   const clua_value *next = push_members(L, value, depth);
   if (depth & FROZEN) clua_freeze_table(L);
   return next;
 }
 
-static void push_constant(lua_State *L, const clua_value *value) {
+RARE static void push_constant(lua_State *L, const clua_value *value) {
   size_t place = ((uintptr_t)value->as.bytes / 8 + value->length) % CLUA_CONSTANTS;
   clua_constant *constant = &clua_of(L)->constants[place];
   if (constant->bytes == value->as.bytes && constant->length == value->length && value->length > 0) {
@@ -75,7 +78,7 @@ int clua_keeps(lua_State *L, uint32_t place, int64_t serial) {
   return kept != NULL && place < CLUA_KEPT_MAX && kept[place] == serial;
 }
 
-static void push_kept(lua_State *L, const clua_value *value) {
+RARE static void push_kept(lua_State *L, const clua_value *value) {
   clua_machine *machine = clua_of(L);
   if (machine->kept == NULL || value->count >= CLUA_KEPT_MAX) luaL_error(L, "nothing is kept there");
   lua_rawgeti(L, LUA_REGISTRYINDEX, machine->kept_reference);
@@ -83,7 +86,7 @@ static void push_kept(lua_State *L, const clua_value *value) {
   lua_replace(L, -2);
 }
 
-static const clua_value *keep(lua_State *L, const clua_value *value) {
+RARE static const clua_value *keep(lua_State *L, const clua_value *value) {
   clua_machine *machine = clua_of(L);
   luaL_checkstack(L, 4, NULL);
   const clua_value *next = push_value(L, value + 1, FROZEN);
@@ -102,11 +105,11 @@ static const clua_value *keep(lua_State *L, const clua_value *value) {
   return next;
 }
 
-static void push_handle(lua_State *L, const clua_value *value) {
+RARE static void push_handle(lua_State *L, const clua_value *value) {
   clua_machine *machine = clua_of(L);
   if (value->count >= (uint32_t)machine->class_count) luaL_error(L, "unknown class");
-  int64_t *payload = lua_newuserdatauv(L, sizeof(int64_t), 0);
-  *payload = value->as.integer;
+  clua_block *block = lua_newuserdatauv(L, sizeof(clua_block), 0);
+  *block = (clua_block){.kind = CLUA_HANDLE, .index = value->count, .payload = value->as.integer};
   lua_rawgeti(L, LUA_REGISTRYINDEX, machine->classes[value->count].reference);
   lua_setmetatable(L, -2);
 }
@@ -150,25 +153,11 @@ static const void *metatable_of(lua_State *L, int index) {
   return metatable;
 }
 
-// The class of the userdata, or -1.
-static int class_of(lua_State *L, int index) {
-  clua_machine *machine = clua_of(L);
-  const void *metatable = metatable_of(L, index);
-  if (metatable == NULL) return -1;
-  for (int i = 0; i < machine->class_count; i++) {
-    if (machine->classes[i].metatable == metatable) return i;
-  }
-  return -1;
-}
-
-// The index of the object, or -1.
-static int object_of(lua_State *L, int index) {
-  clua_machine *machine = clua_of(L);
-  const void *block = lua_touserdata(L, index);
-  for (int i = 0; i < machine->object_count; i++) {
-    if (machine->objects[i].block == block) return i;
-  }
-  return -1;
+// The userdata when it is an object or a handle, as `kind` says; else NULL.
+static const clua_block *block_of(lua_State *L, int index, uint32_t kind) {
+  if (lua_type(L, index) != LUA_TUSERDATA) return NULL;
+  const clua_block *block = lua_touserdata(L, index);
+  return block->kind == kind ? block : NULL;
 }
 
 int clua_kind(lua_State *L, int index) {
@@ -180,7 +169,7 @@ int clua_kind(lua_State *L, int index) {
     case LUA_TSTRING: return CLUA_STRING;
     case LUA_TTABLE: return CLUA_MAP;
     case LUA_TLIGHTUSERDATA: return lua_touserdata(L, index) == NULL ? CLUA_NULL : -1;
-    case LUA_TUSERDATA: return object_of(L, index) >= 0 ? CLUA_OBJECT : class_of(L, index) >= 0 ? CLUA_HANDLE : -1;
+    case LUA_TUSERDATA: return (int)((const clua_block *)lua_touserdata(L, index))->kind;
     default: return -1;
   }
 }
@@ -252,10 +241,10 @@ static int flatten_members(flattening *f, int is_list, lua_Unsigned count, int d
 }
 
 static int flatten_handle(lua_State *L, clua_value *out) {
-  int class_index = class_of(L, -1);
-  if (class_index < 0 || !clua_of(L)->classes[class_index].is_value) return CLUA_FLAT_UNSUPPORTED;
-  out->count = (uint32_t)class_index;
-  memcpy(&out->as.integer, lua_touserdata(L, -1), sizeof(int64_t));
+  const clua_block *block = block_of(L, -1, CLUA_HANDLE);
+  if (block == NULL || !clua_of(L)->classes[block->index].is_value) return CLUA_FLAT_UNSUPPORTED;
+  out->count = block->index;
+  out->as.integer = block->payload;
   return 0;
 }
 
@@ -416,26 +405,32 @@ int clua_argument_number(lua_State *L, int index, double *value) {
 int clua_argument_boolean(lua_State *L, int index) { return lua_toboolean(L, index); }
 
 int clua_argument_handle(lua_State *L, int index, uint32_t class_index, int64_t *payload) {
-  if (lua_type(L, index) != LUA_TUSERDATA || class_index >= (uint32_t)clua_of(L)->class_count) return 0;
-  if (metatable_of(L, index) != clua_of(L)->classes[class_index].metatable) return 0;
-  memcpy(payload, lua_touserdata(L, index), sizeof(int64_t));
+  const clua_block *block = block_of(L, index, CLUA_HANDLE);
+  if (block == NULL || block->index != class_index) return 0;
+  *payload = block->payload;
   return 1;
 }
 
 int clua_argument_object(lua_State *L, int index) {
-  return lua_type(L, index) == LUA_TUSERDATA ? object_of(L, index) : -1;
+  const clua_block *block = block_of(L, index, CLUA_OBJECT);
+  return block == NULL ? -1 : (int)block->index;
 }
 
 int clua_argument_texts(lua_State *L, int index, clua_value *out, int capacity) {
   if (lua_type(L, index) != LUA_TTABLE || !lua_checkstack(L, 4)) return -1;
-  if (!clua_push_frozen(L, index)) lua_pushvalue(L, index);
+  int is_frozen = clua_push_frozen(L, index);
+  if (!is_frozen) lua_pushvalue(L, index);
   lua_Unsigned count = lua_rawlen(L, -1);
   int is_list = count <= (lua_Unsigned)capacity;
   for (lua_Unsigned i = 1; i <= count && is_list; i++) {
     is_list = lua_rawgeti(L, -1, (lua_Integer)i) == LUA_TSTRING && clua_flatten_plain(L, -1, &out[i - 1]);
     lua_pop(L, 1);
   }
-  // A table of names is no list, and looks like an empty one.
+  // A frozen sequence was made as a list. A table of names is none, and looks like an empty one.
+  if (is_list && is_frozen && count > 0) {
+    lua_pop(L, 1);
+    return (int)count;
+  }
   lua_Unsigned keys = 0;
   lua_pushnil(L);
   while (is_list && lua_next(L, -2)) {

@@ -93,13 +93,16 @@ extension LuaMachine {
   }
 
   /// Gives back what a call holds, whatever became of it; one that waits is abandoned.
-  @inlinable public func finish(_ call: inout LuaCall) { clua_finish(machine, &call.call) }
+  @inlinable public func finish(_ call: inout LuaCall) {
+    if call.coroutine >= 0 { clua_finish(machine, &call.call) }
+  }
 
   // MARK: What a call returned
 
   /// What the first returned value is; tables are `.map`, what has no flat form is `.other`.
-  public func returnedKind(_ call: LuaCall) -> LuaKind {
-    LuaKind(withUnsafePointer(to: call.call) { clua_returned_kind(machine, $0) })
+  @inlinable public func returnedKind(_ call: LuaCall) -> LuaKind {
+    if call.coroutine < 0 { return .nothing }
+    return LuaKind(withUnsafePointer(to: call.call) { clua_returned_kind(machine, $0) })
   }
 
   /// Writes the first returned value as flat values and returns how many. Strings are valid until `finish`.

@@ -4,12 +4,15 @@ import LuaBridge
 import Testing
 
 @Suite struct LimitTests {
-  /// CPU time of this thread in milliseconds.
-  private func spent() -> Int {
+  /// CPU time of this thread.
+  private static func nanoseconds() -> Int64 {
     var now = timespec()
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now)
-    return now.tv_sec * 1000 + now.tv_nsec / 1_000_000
+    return Int64(now.tv_sec) * 1_000_000_000 + Int64(now.tv_nsec)
   }
+
+  /// The same in milliseconds.
+  private func spent() -> Int { Int(LimitTests.nanoseconds() / 1_000_000) }
 
   @Test(arguments: [
     "while true do end",
@@ -113,6 +116,26 @@ import Testing
     #expect(fixture.machine.error.message.contains(/^policies\/test.lua:1: took about \d+ ms of CPU time$/))
     #expect(fixture.host.log.isEmpty)
     fixture.machine.finish(&call)
+  }
+
+  /// A hypervisor that takes the thread off its core looks like CPU time. Whoever has little left to do goes on.
+  @Test func whoWasHeldUpGoesOn() throws {
+    let fixture = try Fixture(limits: LuaLimits(sliceTicks: 2, exchangeTicks: 100))
+    fixture.machine.define("edge.stall") { _, context, _ in
+      guard let context else { return 0 }
+      let nanoseconds = Unmanaged<Host>.fromOpaque(context).takeUnretainedValue().payload
+      let begin = LimitTests.nanoseconds()
+      while LimitTests.nanoseconds() - begin < nanoseconds { continue }
+      return 0
+    }
+    #expect(try fixture.run("while true do end").contains("of CPU time"))
+    // Two ticks as they come on this machine, and a quarter more.
+    let said = try #require(fixture.machine.error.message.firstMatch(of: /took about (\d+) ms/))
+    fixture.host.payload = try #require(Int64(said.1)) * 1_250_000
+    #expect(try fixture.run("edge.stall() for i = 1, 100 do local t = {} end return 7") == "7")
+    let begin = spent()
+    #expect(try fixture.run("edge.stall() while true do pcall(edge.log, 'x') end").contains("of CPU time"))
+    #expect(spent() - begin < 500)
   }
 
   @Test func topLevelsAreStopped() throws {

@@ -47,7 +47,7 @@ enum {
   CLUA_KEEP,
 };
 
-enum { CLUA_KEPT_MAX = 1024 };
+enum { CLUA_KEPT_MAX = 4096 };
 
 typedef struct clua_value {
   uint32_t kind;
@@ -229,7 +229,8 @@ int clua_context_flat(clua_machine *machine, int context, clua_value *out, int c
 // Makes the context the table that a map says. Returns 0, or -1 for no memory: it is as it was.
 int clua_context_fill(clua_machine *machine, int context, const clua_value *map);
 
-// Runs until it returns, ends, fails or waits. Every call that has a coroutine is finished once, whatever became of it.
+// Runs until it returns, ends, fails or waits. Every call that has a coroutine is finished once, whatever became of it;
+// one that returned nothing has none any more.
 int clua_start(clua_machine *machine, clua_call *call, const clua_value *arguments, int count);
 // The answer to what it waited for: CLUA_RETURN with values, or CLUA_RAISE with a message.
 int clua_resume(clua_machine *machine, const clua_call *call, int how, const clua_result *answer);

@@ -27,25 +27,40 @@ struct KeyedHash64: BitwiseCopyable, Sendable {
   /// The hash of `count` bytes.
   func value(_ bytes: UnsafePointer<UInt8>, _ count: Int) -> UInt64 {
     var state = SipState(first, second)
-    let raw = UnsafeRawPointer(bytes)
-    let whole = count & ~7
-    var offset = 0
-    while offset < whole {
-      state.absorb(UInt64(littleEndian: raw.loadUnaligned(fromByteOffset: offset, as: UInt64.self)))
-      offset += 8
-    }
-    var last = UInt64(truncatingIfNeeded: count) << 56
-    while offset < count {
-      last |= UInt64(bytes[offset]) << UInt64(8 * (offset - whole))
-      offset += 1
-    }
-    state.absorb(last)
+    state.absorb(bytes, count)
+    return state.finish()
+  }
+
+  /// Begins the hash of several texts.
+  func texts() -> KeyedTexts { KeyedTexts(state: SipState(first, second)) }
+}
+
+/// The hash of several texts in their order. Where one ends and the next begins counts: each has its length in front.
+struct KeyedTexts: BitwiseCopyable {
+  fileprivate var state: SipState
+  private var count: UInt64 = 0
+
+  fileprivate init(state: SipState) { self.state = state }
+
+  /// The next text.
+  @inline(__always)
+  mutating func add(_ bytes: UnsafePointer<UInt8>, _ byteCount: Int) {
+    state.absorb(UInt64(byteCount))
+    state.absorb(bytes, byteCount)
+    count += 1
+  }
+
+  /// The hash; how many texts there were counts, too.
+  @inline(__always)
+  func value() -> UInt64 {
+    var state = state
+    state.absorb(count)
     return state.finish()
   }
 }
 
 /// The four words of SipHash.
-private struct SipState {
+private struct SipState: BitwiseCopyable {
   private var a, b, c, d: UInt64
 
   init(_ first: UInt64, _ second: UInt64) {
@@ -77,6 +92,31 @@ private struct SipState {
     d ^= word
     round()
     a ^= word
+  }
+
+  /// Bytes as words, the last one with what is left over and the low byte of the length.
+  @inline(__always)
+  mutating func absorb(_ bytes: UnsafePointer<UInt8>, _ count: Int) {
+    let raw = UnsafeRawPointer(bytes)
+    let whole = count & ~7
+    var offset = 0
+    while offset < whole {
+      absorb(UInt64(littleEndian: raw.loadUnaligned(fromByteOffset: offset, as: UInt64.self)))
+      offset &+= 8
+    }
+    // The two reads of what is left over overlap where it has less than they could take.
+    let rest = count &- whole
+    var last = UInt64(truncatingIfNeeded: count) << 56
+    if rest >= 4 {
+      last |= UInt64(UInt32(littleEndian: raw.loadUnaligned(fromByteOffset: whole, as: UInt32.self)))
+      let high = UInt32(littleEndian: raw.loadUnaligned(fromByteOffset: count &- 4, as: UInt32.self))
+      last |= UInt64(high) &<< UInt64(8 &* (rest &- 4))
+    } else if rest > 0 {
+      last |= UInt64(bytes[whole])
+      last |= UInt64(bytes[whole &+ rest / 2]) &<< UInt64(8 &* (rest / 2))
+      last |= UInt64(bytes[count &- 1]) &<< UInt64(8 &* (rest &- 1))
+    }
+    absorb(last)
   }
 
   @inline(__always)

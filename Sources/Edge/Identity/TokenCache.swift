@@ -1,6 +1,7 @@
 // Tokens whose signature and claims were found good, so that the next request with the same one costs a look-up.
 //
-// Owns: the memory of 1,024 tokens at most and of what they say; the oldest of four makes place for a new one.
+// Owns: the memory of 4,096 tokens at most and of what they say; the oldest of four makes place for a new one. A set is
+// full long before all are: with a thousand callers one in three hundred meets a full one.
 // Called by: TokenVerifier only, which checks the times of every token that it finds here.
 // Never: holds a token that was refused, or calls two tokens the same that differ in a byte.
 
@@ -29,11 +30,13 @@ struct TokenCache: ~Copyable {
 
   static let slotBytes = 2 << 10
   static let ways = 4
-  private static let sets = 256
+  private static let sets = 1_024
   static let slots = sets * ways
 
-  private let rows: UnsafeMutablePointer<Row>
+  /// The slots, and the rows behind them; nil: no token was placed yet.
   private var memory: UnsafeMutableRawPointer?
+  private static let rowsOffset = slots * slotBytes
+  private static let mappedBytes = rowsOffset + slots * MemoryLayout<Row>.stride
   private let seed: (UInt64, UInt64)
   private var clock: UInt32 = 0
   /// How many have come so far.
@@ -42,7 +45,7 @@ struct TokenCache: ~Copyable {
   var hashMask = UInt64.max
 
   /// nil when the kernel gives no random bytes.
-  init?(arena: Arena) {
+  init?() {
     var seed: (UInt64, UInt64) = (0, 0)
     let isSeeded = withUnsafeMutableBytes(of: &seed) { bytes in
       guard let start = bytes.bindMemory(to: UInt8.self).baseAddress else { return false }
@@ -50,12 +53,10 @@ struct TokenCache: ~Copyable {
     }
     guard isSeeded else { return nil }
     self.seed = seed
-    rows = arena.allocate(Row.self, count: TokenCache.slots)
-    rows.initialize(repeating: Row(), count: TokenCache.slots)
   }
 
   deinit {
-    if let memory { Pages.unmap(memory, bytes: TokenCache.slots * TokenCache.slotBytes) }
+    if let memory { Pages.unmap(memory, bytes: TokenCache.mappedBytes) }
   }
 
   /// A hash that nobody outside can foresee; never 0. It only finds the place: bytes are compared afterwards.
@@ -86,6 +87,7 @@ struct TokenCache: ~Copyable {
     _ hash: UInt64, _ token: UnsafePointer<UInt8>, _ count: Int
   ) -> UnsafeMutablePointer<VerifiedToken>? {
     guard let memory else { return nil }
+    let rows = Self.rows(in: memory)
     let first = Self.firstRow(hash)
     for index in first..<(first + TokenCache.ways) {
       guard rows[index].hash == hash, rows[index].tokenCount == count else { continue }
@@ -108,8 +110,9 @@ struct TokenCache: ~Copyable {
   ) -> TokenSlot? {
     let end = (Self.tokenOffset + count + 15) & ~15
     guard end + bytes <= TokenCache.slotBytes else { return nil }
-    if memory == nil { memory = Pages.map(bytes: TokenCache.slots * TokenCache.slotBytes) }
+    if memory == nil { memory = Pages.map(bytes: TokenCache.mappedBytes) }
     guard let memory else { return nil }
+    let rows = Self.rows(in: memory)
     let first = Self.firstRow(hash)
     var chosen = first
     for index in first..<(first + TokenCache.ways) {
@@ -133,11 +136,20 @@ struct TokenCache: ~Copyable {
   /// Makes place where `find` found this.
   mutating func forget(_ found: UnsafeMutablePointer<VerifiedToken>) {
     guard let memory else { return }
-    rows[(UnsafeMutableRawPointer(found) - memory) / TokenCache.slotBytes].hash = 0
+    Self.rows(in: memory)[(UnsafeMutableRawPointer(found) - memory) / TokenCache.slotBytes].hash = 0
   }
 
   /// How many tokens are here.
-  var count: Int { (0..<TokenCache.slots).reduce(0) { $0 + (rows[$1].hash == 0 ? 0 : 1) } }
+  var count: Int {
+    guard let memory else { return 0 }
+    let rows = Self.rows(in: memory)
+    return (0..<TokenCache.slots).reduce(0) { $0 + (rows[$1].hash == 0 ? 0 : 1) }
+  }
+
+  /// Pages of zeros are rows with nothing in them.
+  private static func rows(in memory: UnsafeMutableRawPointer) -> UnsafeMutablePointer<Row> {
+    (memory + rowsOffset).assumingMemoryBound(to: Row.self)
+  }
 
   private static func firstRow(_ hash: UInt64) -> Int { Int(truncatingIfNeeded: hash & UInt64(sets - 1)) * ways }
 }

@@ -37,7 +37,7 @@ final class TokenVerifier {
     let keys = rules.keys.compactMap { key in
       key.withUnsafeBufferPointer { KeyedHash(key: $0.baseAddress ?? StaticBytes.empty.start, $0.count) }
     }
-    guard !keys.isEmpty, keys.count == rules.keys.count, let cache = TokenCache(arena: arena) else { return nil }
+    guard !keys.isEmpty, keys.count == rules.keys.count, let cache = TokenCache() else { return nil }
     self.keys = keys
     self.cache = cache
     keyCount = keys.count

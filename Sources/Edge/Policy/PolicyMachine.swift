@@ -22,7 +22,7 @@ final class PolicyMachine {
   private(set) var failure = ""
   /// By policy and phase; -1: the script has no such function.
   private let functions: UnsafeMutablePointer<Int32>
-  private let names: [StaticBytes]
+  private let names: UnsafeMutablePointer<StaticBytes>
   /// By policy: texts of its settings that no line of the log may repeat.
   private let concealed: [[String]]
   private let arena = Arena()
@@ -49,7 +49,7 @@ final class PolicyMachine {
     }
     self.host = host
     self.lua = lua
-    names = snapshot.policies.map { [arena] in arena.text($0.name) }
+    names = arena.copy(snapshot.policies.map { [arena] in arena.text($0.name) })
     concealed = snapshot.policies.map(\.concealed)
     let count = snapshot.policies.count * PolicyPhase.allCases.count
     functions = .allocate(capacity: max(1, count))

@@ -107,10 +107,21 @@ final class RateLimits: Sendable {
 
   /// One more for this key. `now` is the monotonic clock in nanoseconds, read just before: not the turn's reading.
   func take(_ handle: LimitHandle, key: UnsafePointer<UInt8>, count: Int, now: UInt64) -> LimitVerdict {
+    var texts = texts()
+    texts.add(key, count)
+    return take(handle, texts, now: now)
+  }
+
+  /// Begins a key that is made of texts.
+  @inline(__always)
+  func texts() -> KeyedTexts { hash.texts() }
+
+  /// The same for the key that these texts are.
+  func take(_ handle: LimitHandle, _ texts: KeyedTexts, now: UInt64) -> LimitVerdict {
     guard UInt32(bitPattern: handle.index) < UInt32(RateLimits.limitsMax),
       let table = tables[Int(handle.index)].load(ordering: .acquiring)
     else { return .full }
-    let verdict = table.pointee.take(hash: hash.value(key, count), now: now)
+    let verdict = table.pointee.take(hash: texts.value(), now: now)
     if case .full = verdict { fullTakes.wrappingAdd(1, ordering: .relaxed) }
     return verdict
   }

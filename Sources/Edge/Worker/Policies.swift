@@ -62,17 +62,17 @@ extension Worker {
       askSelectors(exchange, request)
       return
     }
-    let row = rows(of: exchange).routeRows[Int(slot.pointee.route)]
-    while slot.pointee.policyStep < row.askedCount {
+    let row = route(of: exchange)
+    while slot.pointee.policyStep < row.pointee.askedCount {
       // The first policy says who is calling. Whoever comes next may look at the content; when it is here, it need not
       // be waited for.
-      if row.dialect != nil, slot.pointee.policyStep == 1, !slot.pointee.request.isEnded, isHere(request) {
+      if row.pointee.dialect != nil, slot.pointee.policyStep == 1, !slot.pointee.request.isEnded, isHere(request) {
         if case .refused = collect(exchange, &request) { return }
         // Where there is no room now, whoever asks waits for it.
         slot.pointee.awaitsRoom = false
         showContent(exchange, request)
       }
-      let isHandler = slot.pointee.policyStep == row.policyCount
+      let isHandler = slot.pointee.policyStep == row.pointee.policyCount
       let asked: PolicyPhase = slot.pointee.origin == .message ? .onMessage : .onRequest
       slot.pointee.policyPhase = isHandler ? .handle : asked
       let policy = Int(policy(exchange))
@@ -92,11 +92,10 @@ extension Worker {
 
   /// The policy of the route that runs now.
   func policy(_ exchange: Int32) -> Int32 {
-    let slot = exchanges.slots[Int(exchange)]
-    let rows = rows(of: exchange)
-    let row = rows.routeRows[Int(slot.route)]
-    if slot.policyStep == row.policyCount { return row.handler }
-    return rows.policies[Int(row.firstPolicy + slot.policyStep)]
+    let step = exchanges.slots[Int(exchange)].policyStep
+    let row = route(of: exchange)
+    if step == row.pointee.policyCount { return row.pointee.handler }
+    return rows(of: exchange).policies[Int(row.pointee.firstPolicy + step)]
   }
 
   /// Puts the request in the machine's reach.
@@ -119,12 +118,12 @@ extension Worker {
 
   private func showRequest(_ exchange: Int32, _ request: ArrivedRequest) {
     let slot = exchanges.slots + Int(exchange)
-    let row = rows(of: exchange).routeRows[Int(slot.pointee.route)]
+    let row = route(of: exchange)
     let method = request.head.methodRange
     var target = request.target
     // Nobody but the verifier of tokens sees one that stands in a URL.
     var token = QueryToken.Finding.none
-    if slot.pointee.upgrades, row.socket.takesQueryToken {
+    if slot.pointee.upgrades, row.pointee.socket.takesQueryToken {
       token = QueryToken.take(from: &target, area: queryArea, Worker.queryAreaBytes)
     }
     var view = RequestView(
@@ -133,25 +132,21 @@ extension Worker {
       target: target, host: StaticBytes(start: request.host.text, count: request.host.textCount),
       client: slot.pointee.record.client, id: requestID(of: exchange), listener: slot.pointee.record.listener,
       route: PolicyRoute(
-        name: row.name, permission: row.permission, parameters: row.parameters, isLasting: true))
+        name: row.pointee.name, permission: row.pointee.permission, parameters: row.pointee.parameters,
+        isLasting: true))
     view.isUpgrade = slot.pointee.upgrades
-    view.asksMessages = slot.pointee.upgrades && row.isSocket
+    view.asksMessages = slot.pointee.upgrades && row.pointee.isSocket
     switch token {
     case .none: break
     case .one(let token): view.queryToken = token
     case .several: view.hasTwoQueryTokens = true
     }
-    withMachine(of: exchange) { $0.host.view = view }
+    withMachine(of: exchange) { $0.host.show(view) }
   }
 
   /// What policies were shown is about to be given back.
   func hideRequest(_ exchange: Int32) {
-    withMachine(of: exchange) { machine in
-      machine.host.view = nil
-      machine.host.message = nil
-      machine.host.answer = nil
-      machine.host.chunk = nil
-    }
+    withMachine(of: exchange) { $0.host.hide() }
   }
 
   /// Puts what is known of the content in the machine's reach.
@@ -214,15 +209,16 @@ extension Worker {
   }
 
   private func policiesPassed(_ exchange: Int32, _ request: ArrivedRequest) {
-    let edits = withMachine(of: exchange) { $0.host.edits }
-    hideRequest(exchange)
     notePrincipal(exchange)
-    let row = rows(of: exchange).routeRows[Int(exchanges.slots[Int(exchange)].route)]
-    if row.isSocket, exchanges.slots[Int(exchange)].upgrades {
+    let row = route(of: exchange)
+    if row.pointee.isSocket, exchanges.slots[Int(exchange)].upgrades {
+      hideRequest(exchange)
       acceptUpgrade(exchange, request)
-    } else if row.costs {
+    } else if row.pointee.costs {
       startSelecting(exchange, request)
     } else {
+      let edits = withMachine(of: exchange) { $0.host.edits }
+      hideRequest(exchange)
       lead(exchange, request, edits)
     }
   }

@@ -43,10 +43,10 @@ extension Worker {
   /// What is known of the price.
   func priceQuestion(_ exchange: Int32, _ request: ArrivedRequest) -> PriceQuestion {
     let slot = exchanges.slots + Int(exchange)
-    let row = rows(of: exchange).routeRows[Int(slot.pointee.route)]
+    let row = route(of: exchange)
     // On a WebSocket each message costs, not its opening, unless nobody reads its messages.
-    if slot.pointee.upgrades, row.isSocket { return .free }
-    guard row.dialect != nil else { return row.price.map { .known($0) } ?? .free }
+    if slot.pointee.upgrades, row.pointee.isSocket { return .free }
+    guard row.pointee.dialect != nil else { return row.pointee.price.map { .known($0) } ?? .free }
     guard slot.pointee.request.isEnded else { return .needsBody }
     readModelRequest(exchange, request)
     let work = work(of: exchange)
@@ -93,33 +93,44 @@ extension Worker {
 
   // MARK: Selecting
 
-  /// The policies have let a request pass that costs something.
-  func startSelecting(_ exchange: Int32, _ arrived: ArrivedRequest) {
+  /// The policies have let a request pass that costs something; they still see it.
+  func startSelecting(_ exchange: Int32, _ request: ArrivedRequest) {
+    let slot = exchanges.slots + Int(exchange)
+    let row = route(of: exchange)
+    if row.pointee.dialect != nil {
+      hideRequest(exchange)
+      startSelectingModel(exchange, request)
+      return
+    }
+    beginWork(exchange).pointee.estimate = row.pointee.price ?? .zero
+    slot.pointee.selects = true
+    slot.pointee.policyStep = 0
+    slot.pointee.policyPhase = .onSelect
+    askSelectors(exchange, request)
+  }
+
+  /// The same where the content says what it costs.
+  private func startSelectingModel(_ exchange: Int32, _ arrived: ArrivedRequest) {
     let slot = exchanges.slots + Int(exchange)
     var request = arrived
     let work = beginWork(exchange)
-    let row = rows(of: exchange).routeRows[Int(slot.pointee.route)]
-    if row.dialect != nil {
-      switch collect(exchange, &request) {
-      case .refused: return
-      case .incomplete:
-        guard stay(exchange, request) else {
-          slot.pointee.keepsServer = false
-          refuse(exchange, .serviceUnavailable, .unavailable)
-          return
-        }
-        awaitContent(exchange, answers: false)
-        return
-      case .complete: break
-      }
-      readModelRequest(exchange, request)
-      if let fault = work.pointee.fault {
-        discardEarlyBody(exchange, request)
-        refuse(exchange, fault.code, .refused)
+    switch collect(exchange, &request) {
+    case .refused: return
+    case .incomplete:
+      guard stay(exchange, request) else {
+        slot.pointee.keepsServer = false
+        refuse(exchange, .serviceUnavailable, .unavailable)
         return
       }
-    } else {
-      work.pointee.estimate = row.price ?? .zero
+      awaitContent(exchange, answers: false)
+      return
+    case .complete: break
+    }
+    readModelRequest(exchange, request)
+    if let fault = work.pointee.fault {
+      discardEarlyBody(exchange, request)
+      refuse(exchange, fault.code, .refused)
+      return
     }
     // Asking shows the request anew, and with it what policies have set for the service.
     let edits = withMachine(of: exchange) { $0.host.edits }
@@ -137,8 +148,8 @@ extension Worker {
   /// Asks the policies who shall answer, and lets them hold credits. The request is shown already.
   func askSelectors(_ exchange: Int32, _ request: ArrivedRequest) {
     let slot = exchanges.slots + Int(exchange)
-    let row = rows(of: exchange).routeRows[Int(slot.pointee.route)]
-    while slot.pointee.policyStep < row.policyCount, !work(of: exchange).pointee.isRefusedByChoice {
+    let row = route(of: exchange)
+    while slot.pointee.policyStep < row.pointee.policyCount, !work(of: exchange).pointee.isRefusedByChoice {
       let policy = Int(policy(exchange))
       // Who has no part in it is not told, and changes nothing.
       guard withMachine(of: exchange, { $0.has(.onSelect, policy: policy) }) else {
@@ -159,13 +170,11 @@ extension Worker {
 
   /// Puts those who could answer in the machine's reach.
   func describeCandidates(_ exchange: Int32, _ host: PolicyHost) {
-    let slot = exchanges.slots + Int(exchange)
     let work = work(of: exchange)
-    let rows = rows(of: exchange)
-    let row = rows.routeRows[Int(slot.pointee.route)]
+    let row = route(of: exchange)
     host.candidates.removeAll(keepingCapacity: true)
-    if row.dialect == nil {
-      let name = rows.services.services[Int(row.service)].name
+    if row.pointee.dialect == nil {
+      let name = rows(of: exchange).services.services[Int(row.pointee.service)].name
       host.candidates.append(PolicyCandidate(place: 0, name: name, model: .empty, estimate: work.pointee.estimate))
       return
     }
@@ -202,9 +211,8 @@ extension Worker {
 
   /// All policies have chosen.
   private func selected(_ exchange: Int32, _ request: ArrivedRequest) {
-    let slot = exchanges.slots + Int(exchange)
     let work = work(of: exchange)
-    let row = rows(of: exchange).routeRows[Int(slot.pointee.route)]
+    let row = route(of: exchange)
     if work.pointee.isRefusedByChoice {
       discardEarlyBody(exchange, request)
       replyDetail.message = StaticBytes("The policies have left no one who could answer; try again later.")
@@ -217,7 +225,7 @@ extension Worker {
       refuse(exchange, .policyError, .policyError)
       return
     }
-    if row.dialect == nil {
+    if row.pointee.dialect == nil {
       lead(exchange, request, withMachine(of: exchange) { $0.host.edits })
     } else {
       askFirst(exchange, request)

@@ -431,6 +431,13 @@ final class Worker {
   @inline(__always)
   func rows(of exchange: Int32) -> GenerationRows { held[Int(exchanges.slots[Int(exchange)].generation)].pointee }
 
+  /// The row of an exchange's route, which it has. Where it lies: a copy of all of it would be made for each question.
+  @inline(__always)
+  func route(of exchange: Int32) -> UnsafePointer<RouteRow> {
+    let slot = exchanges.slots + Int(exchange)
+    return held[Int(slot.pointee.generation)].pointee.routeRows + Int(slot.pointee.route)
+  }
+
   /// The generation an exchange began on.
   func generation(of exchange: Int32) -> UnsafePointer<GenerationRows> {
     held[Int(exchanges.slots[Int(exchange)].generation)]

@@ -51,13 +51,12 @@ enum LimitAPI {
     guard let payload = call.handle(1, class: HostClass.limit) else {
       return call.raise("take is a method: write limit:take(key)")
     }
-    guard let key = host.key(call), let start = key.baseAddress else {
+    guard let key = host.key(call) else {
       return call.raise("a limit counts for a key, which must be a string")
     }
     // Read here and not once a turn: requests of one turn are admitted at different times, and so are those of others.
     switch host.tools.limits.take(
-      LimitHandle(index: Int32(truncatingIfNeeded: payload)), key: start, count: key.count,
-      now: host.monotonicNanoseconds)
+      LimitHandle(index: Int32(truncatingIfNeeded: payload)), key, now: host.monotonicNanoseconds)
     {
     case .granted(let remaining): return call.values(.boolean(true), .integer(remaining))
     case .refused(let nanoseconds): return call.values(.boolean(false), .number(Double(nanoseconds) / 1e9))
@@ -70,25 +69,17 @@ enum LimitAPI {
 }
 
 extension PolicyHost {
-  /// What a limit counts for: the arguments behind the handle; nil when they are no strings. One stands for itself, and
-  /// of several each has its length in front, so that no two lists make the same key.
-  fileprivate func key(_ call: HostCall) -> UnsafeBufferPointer<UInt8>? {
+  /// What a limit counts for: the arguments behind the handle; nil when they are no strings.
+  fileprivate func key(_ call: HostCall) -> KeyedTexts? {
     let count = call.count
-    guard let first = call.string(2) else { return nil }
-    if count == 2 { return first }
-    var areStrings = true
-    let key = text.write { writer in
-      for index in 2...max(2, count) {
-        guard let part = call.string(index) else {
-          areStrings = false
-          return
-        }
-        writer.append(decimal: UInt64(part.count))
-        writer.append(byte: 0x3a)
-        if let start = part.baseAddress { writer.append(start, part.count) }
-      }
-    }
-    return areStrings ? key : nil
+    var texts = tools.limits.texts()
+    var index = 2
+    repeat {
+      guard let part = call.string(index), let start = part.baseAddress else { return nil }
+      texts.add(start, part.count)
+      index += 1
+    } while index <= count
+    return texts
   }
 
   fileprivate func limitRule(_ call: HostCall) throws(LimitError) -> LimitRule {

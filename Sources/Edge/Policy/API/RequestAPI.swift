@@ -8,49 +8,49 @@ import LuaBridge
 enum RequestAPI {
   static let fields = [
     HostRow("method", "req.method", "The method, such as `GET`.") {
-      read($0, $1, $2) { call, host, view in call.text(view.method) }
+      read($0, $1, $2) { call, host, view in call.text(view.pointee.method) }
     },
     HostRow("path", "req.path", "The path in its canonical form, without the query.") {
-      read($0, $1, $2) { call, host, view in call.text(view.target.path, view.target.pathCount) }
+      read($0, $1, $2) { call, host, view in call.text(view.pointee.target.path, view.pointee.target.pathCount) }
     },
     HostRow("query", "req.query", "What follows the question mark; nil when there is none.") {
       read($0, $1, $2) { call, host, view in
-        view.target.query.map { call.text($0, view.target.queryCount) } ?? call.nothing()
+        view.pointee.target.query.map { call.text($0, view.pointee.target.queryCount) } ?? call.nothing()
       }
     },
     HostRow("host", "req.host", "The host that the client asked for, with its port; empty when it named none.") {
-      read($0, $1, $2) { call, host, view in call.text(view.host) }
+      read($0, $1, $2) { call, host, view in call.text(view.pointee.host) }
     },
     HostRow("address", "req.address", "The address of the client.") {
-      read($0, $1, $2) { call, host, view in call.address(view.client, host) }
+      read($0, $1, $2) { call, host, view in call.address(view.pointee.client, host) }
     },
     HostRow("network", "req.network", "The address of the client; of an IPv6 address the /64 around it.") {
-      read($0, $1, $2) { call, host, view in call.address(view.client.network, host) }
+      read($0, $1, $2) { call, host, view in call.address(view.pointee.client.network, host) }
     },
     HostRow("id", "req.id", "The id of the request, as the answer and the log have it.") {
-      read($0, $1, $2) { call, host, view in call.text(view.id) }
+      read($0, $1, $2) { call, host, view in call.text(view.pointee.id) }
     },
     HostRow("route", "req.route", "The name of the route.") {
-      read($0, $1, $2) { call, host, view in call.value(view.route.value(view.route.name)) }
+      read($0, $1, $2) { call, host, view in call.value(view.pointee.route.value(view.pointee.route.name)) }
     },
     HostRow("permission", "req.permission", "The permission that the route asks for; nil when it asks for none.") {
       read($0, $1, $2) { call, host, view in
-        view.route.permission.count == 0
-          ? call.nothing() : call.value(view.route.value(view.route.permission))
+        view.pointee.route.permission.count == 0
+          ? call.nothing() : call.value(view.pointee.route.value(view.pointee.route.permission))
       }
     },
     HostRow("listener", "req.listener", "The name of the listener.") {
-      read($0, $1, $2) { call, host, view in call.text(view.listener) }
+      read($0, $1, $2) { call, host, view in call.text(view.pointee.listener) }
     },
     HostRow("upgrade", "req.upgrade", "Whether the request opens a WebSocket.") {
-      read($0, $1, $2) { call, host, view in call.value(.boolean(view.isUpgrade)) }
+      read($0, $1, $2) { call, host, view in call.value(.boolean(view.pointee.isUpgrade)) }
     },
     HostRow(
       "messages", "req.messages",
       "Whether `on_message` will be asked about each message of the WebSocket that the request opens: true on routes "
         + "with `dialect: platform-v1`. On one to a service messages pass unread, and its opening is all that is asked."
     ) {
-      read($0, $1, $2) { call, host, view in call.value(.boolean(view.asksMessages)) }
+      read($0, $1, $2) { call, host, view in call.value(.boolean(view.pointee.asksMessages)) }
     },
     HostRow("credential", "req.credential", "The bearer token or API key, for edge.jwt; nil when there is none.") {
       read($0, $1, $2) { call, host, view in
@@ -96,10 +96,10 @@ enum RequestAPI {
       if let edit = host.edits.find(name) {
         return edit.value.map { call.text($0, edit.valueCount) } ?? call.nothing()
       }
-      if RequestCredential.isSubprotocol(name), !RequestCredential.subprotocol(view.received).isNone {
+      if RequestCredential.isSubprotocol(name), !RequestCredential.subprotocol(view.pointee.received).isNone {
         return call.nothing()
       }
-      return host.values(of: name, start, view.received, call)
+      return host.values(of: name, start, view.pointee.received, call)
     }
   }
 
@@ -114,7 +114,8 @@ enum RequestAPI {
   static let parameter: HostFunction = {
     read($0, $1, $2) { call, host, view in
       guard let name = call.string(2),
-        let value = view.route.parameters.value(of: name, in: view.target.path, view.target.pathCount)
+        let value = view.pointee.route.parameters.value(
+          of: name, in: view.pointee.target.path, view.pointee.target.pathCount)
       else { return call.nothing() }
       return call.decoded(value, host, plusIsSpace: false)
     }
@@ -123,11 +124,11 @@ enum RequestAPI {
   /// `req.args[name]`.
   static let argument: HostFunction = {
     read($0, $1, $2) { call, host, view in
-      guard let name = call.string(2), let query = view.target.query else { return call.nothing() }
+      guard let name = call.string(2), let query = view.pointee.target.query else { return call.nothing() }
       var start = 0
-      while start <= view.target.queryCount {
+      while start <= view.pointee.target.queryCount {
         var end = start
-        while end < view.target.queryCount, query[end] != 0x26 { end += 1 }
+        while end < view.pointee.target.queryCount, query[end] != 0x26 { end += 1 }
         var split = start
         while split < end, query[split] != 0x3d { split += 1 }
         if PercentText.equals(query + start, split - start, name) {
@@ -143,11 +144,11 @@ enum RequestAPI {
   @inline(__always)
   private static func read(
     _ state: OpaquePointer?, _ context: UnsafeMutableRawPointer?, _ result: HostResult?,
-    _ body: (HostCall, PolicyHost, RequestView) -> Int32
+    _ body: (HostCall, PolicyHost, UnsafePointer<RequestView>) -> Int32
   ) -> Int32 {
     let call = HostCall(state, result)
     let answer = PolicyHost.with(context) { host in
-      guard let view = host.view else {
+      guard let view = host.shown else {
         return call.raise("the request can be read in on_request and handle only")
       }
       return body(call, host, view)
@@ -178,11 +179,14 @@ extension HostCall {
 extension PolicyHost {
   /// `headers[name] = value`, for the service or the client.
   func setField(_ call: HostCall) -> Int32 {
-    guard let name = call.string(2), fieldRules.isName(name) else {
+    guard let name = call.string(2), fieldRules.remembers(name) || fieldRules.isName(name) else {
       return call.raise("the name of a header must be a token such as \"x-user-id\"")
     }
-    if fieldRules.isReserved(name) {
-      return call.raise("'\(String(decoding: name, as: UTF8.self))' is written by Edge itself")
+    if !fieldRules.remembers(name) {
+      if fieldRules.isReserved(name) {
+        return call.raise("'\(String(decoding: name, as: UTF8.self))' is written by Edge itself")
+      }
+      fieldRules.remember(name)
     }
     let value = call.string(3)
     guard value != nil || call.kind(3) == .nothing else {

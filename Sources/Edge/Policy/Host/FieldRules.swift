@@ -7,15 +7,35 @@ import Glibc
 struct FieldRules: BitwiseCopyable {
   private let classes: ByteClasses
   private let known: KnownHeaderIndex
+  /// The last name that scripts might set, which is mostly the next one, too.
+  private let lastName: BytePointer
+  private var lastCount = 0
+
+  private static let nameBytesMax = 64
 
   init(arena: Arena) {
     classes = ByteClasses(arena: arena)
     known = KnownHeaderIndex(arena: arena)
+    lastName = arena.allocate(UInt8.self, count: FieldRules.nameBytesMax)
+  }
+
+  /// Whether it is the name that `remember` was told last.
+  @inline(__always)
+  func remembers(_ name: UnsafeBufferPointer<UInt8>) -> Bool {
+    guard let start = name.baseAddress, name.count == lastCount, lastCount > 0 else { return false }
+    return equalBytes(start, UnsafePointer(lastName), lastCount)
+  }
+
+  /// A name that is a token and not reserved.
+  mutating func remember(_ name: UnsafeBufferPointer<UInt8>) {
+    guard let start = name.baseAddress, name.count <= FieldRules.nameBytesMax else { return }
+    memcpy(lastName, start, name.count)
+    lastCount = name.count
   }
 
   /// A token.
   func isName(_ name: UnsafeBufferPointer<UInt8>) -> Bool {
-    guard let start = name.baseAddress, !name.isEmpty, name.count <= 64 else { return false }
+    guard let start = name.baseAddress, !name.isEmpty, name.count <= FieldRules.nameBytesMax else { return false }
     for index in 0..<name.count where !classes.has(start[index], .token) { return false }
     return true
   }

@@ -49,16 +49,16 @@ struct PolicyTools {
 final class PolicyHost {
   let tools: PolicyTools
   let verifier: TokenVerifier
-  let fieldRules: FieldRules
+  var fieldRules: FieldRules
 
   // MARK: The run
 
   /// The policy that runs, and when.
   var policy = StaticBytes.empty
   var phase = PolicyPhase.start
-  /// While a policy decides about a request.
-  var view: RequestView? { didSet { knownCredential = nil } }
-  /// Of `view`, once somebody has asked.
+  /// While a policy decides about a request; it stands in memory of its own, where nothing copies it to read a field.
+  private(set) var shown: UnsafePointer<RequestView>?
+  /// Of the request, once somebody has asked.
   private var knownCredential: RequestCredential?
   /// While a policy decides about a message.
   var message: MessageView?
@@ -112,6 +112,7 @@ final class PolicyHost {
   let fetchBody: TextArea
   private let flatMemory: UnsafeMutableRawPointer
   private let editMemory: BytePointer
+  private let viewMemory: UnsafeMutablePointer<RequestView>
   private let arena = Arena()
 
   /// Values that one table given to a function may have, members of members included.
@@ -129,6 +130,7 @@ final class PolicyHost {
     flat = UnsafeMutableBufferPointer(
       start: memory.bindMemory(to: LuaValue.self, capacity: PolicyHost.flatValuesMax), count: PolicyHost.flatValuesMax)
     editMemory = .allocate(capacity: HeaderEdits.bytesMax)
+    viewMemory = .allocate(capacity: 1)
     edits = HeaderEdits(base: editMemory)
     text = TextArea(bytesMax: Limits.scriptStringBytes)
     details = TextArea(bytesMax: Limits.errorDetailBytes)
@@ -142,6 +144,7 @@ final class PolicyHost {
     for counter in definedCounters { tools.counters.release(counter) }
     Pages.unmap(flatMemory, bytes: PolicyHost.flatBytes)
     editMemory.deallocate()
+    viewMemory.deallocate()
   }
 
   /// The host that a function was called with.
@@ -156,14 +159,41 @@ final class PolicyHost {
     context.map { Unmanaged<PolicyHost>.fromOpaque($0)._withUnsafeGuaranteedRef(body) }
   }
 
+  /// The request, as a copy.
+  var view: RequestView? {
+    get { shown?.pointee }
+    set {
+      if let newValue { show(newValue) } else { shown = nil }
+      knownCredential = nil
+    }
+  }
+
+  /// Puts a request in the reach of policies.
+  @inline(__always)
+  func show(_ view: RequestView) {
+    knownCredential = nil
+    viewMemory.initialize(to: view)
+    shown = UnsafePointer(viewMemory)
+  }
+
+  /// What policies were shown is about to be given back.
+  @inline(__always)
+  func hide() {
+    shown = nil
+    knownCredential = nil
+    if message != nil { message = nil }
+    if answer != nil { answer = nil }
+    if chunk != nil { chunk = nil }
+  }
+
   /// Read for each question: what one turn handles arrives at different times.
   var monotonicNanoseconds: UInt64 { stoppedNanoseconds ?? Clock.monotonicNow() }
 
   /// The credential of the request; nil when there is no request.
   var credential: RequestCredential? {
     if let knownCredential { return knownCredential }
-    guard let view else { return nil }
-    let credential = RequestCredential(view)
+    guard let shown else { return nil }
+    let credential = RequestCredential(shown.pointee)
     knownCredential = credential
     return credential
   }
@@ -201,9 +231,8 @@ final class PolicyHost {
     self.policy = policy
     self.phase = phase
     logLines = 0
-    operation = nil
+    if operation != nil { operation = nil }
     wait = .nothing
-    verdict = PolicyVerdict()
   }
 }
 
