@@ -7,20 +7,6 @@ from stage.kernel import unread
 
 
 @play
-def chunked_request():
-  """a chunked request is framed afresh: no extension, trailer or Trailer field goes on"""
-  with staged() as (client, edge, origin):
-    client.send(head("POST", "/", [("Transfer-Encoding", "chunked"), ("Trailer", "X-End")])
-                + b'3;a=b\r\nabc\r\n02;q="x"\r\nde\r\n0;z\r\nX-End: 1\r\nContent-Length: 1\r\n\r\n')
-    same(client.read_response().status, 200)
-    request = origin.last()
-    among(request.framing, ("length", "chunked"), "framing at the origin")
-    same((request.body, request.extensions, request.trailers), (b"abcde", [], []))
-    holds("x-end" not in request.fields and "trailer" not in request.fields, f"{request.fields}")
-    same(client.get("/").status, 200)
-
-
-@play
 def chunked_answer():
   """a chunked answer is framed afresh: no extension or trailer goes on"""
   data = (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-End\r\n\r\n"
@@ -129,28 +115,6 @@ def expectation_with_chunks():
 
 
 @play
-def expectation_met_early():
-  """a body that comes along with its expectation is taken; a 100 before the answer is optional"""
-  with staged() as (client, edge, origin):
-    request = head("POST", "/", [("Content-Length", "5"), ("Expect", "100-continue")]) + b"hello"
-    client.send(request + head("GET", "/after"))
-    response = client.read_response()
-    same(response.status, 200)
-    holds(all(interim.status == 100 for interim in response.interim) and len(response.interim) <= 1, "interim answers")
-    same(client.read_response().status, 200)
-    same(origin.paths(), ["/", "/after"])
-
-
-@play
-def expectation_of_an_old_client():
-  """an HTTP/1.0 client is never sent a 100"""
-  with staged() as (client, edge, origin):
-    client.send(head("POST", "/", [("Content-Length", "5"), ("Expect", "100-continue")], version="1.0") + b"hello")
-    response = client.read_response("POST", "1.0")
-    same(response.status, 200)
-
-
-@play
 def expectation_refused():
   """an expectation in front of a body that is refused gets the refusal, not a 100"""
   with staged() as (client, edge, origin):
@@ -162,15 +126,6 @@ def expectation_refused():
     client.send(head("POST", "/b", [("Content-Length", "5"), ("Expect", "100-continue")]))
     response = client.read_response()
     same((response.status, response.interim), (404, []))
-
-
-@play
-def unknown_expectation():
-  """another expectation is refused with 417"""
-  with staged() as (client, edge, origin):
-    response = client.request("POST", "/", [("Expect", "a-miracle")], b"hello")
-    same(response.status, 417)
-    same(origin.requests, [])
 
 
 @play
@@ -392,17 +347,3 @@ def request_behind_chunks():
         same([client.read_response().status for _ in range(2)], [200, 200], f"cut at {cut - len(first)}: statuses")
         arrived = [(request.method, request.target, request.body) for request in origin.requests[before:]]
         same(arrived, [("POST", "/first", b"hello"), ("GET", "/second", b"")], f"cut at {cut - len(first)}")
-
-
-@play
-def offers_of_other_protocols():
-  """an offer of h2c is ignored, with a body too; one of WebSocket must not have a body"""
-  offer = [("Connection", "Upgrade, HTTP2-Settings"), ("Upgrade", "h2c"), ("HTTP2-Settings", "AAMAAABk")]
-  with staged() as (client, edge, origin):
-    same(client.request("POST", "/", offer, b"hello").status, 200)
-    request = origin.last()
-    same(request.body, b"hello")
-    holds(not {"upgrade", "http2-settings"} & set(request.fields.names()), f"{request.fields}")
-    assert_error(client.request("POST", "/", [("Connection", "Upgrade"), ("Upgrade", "WebSocket")], b"hello"),
-                 400, "INVALID_REQUEST")
-    client.assert_closed()

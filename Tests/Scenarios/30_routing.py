@@ -123,13 +123,6 @@ def host_before_path():
 
 
 @play
-def absolute_form_host():
-  """the host of an absolute target decides like Host"""
-  with routed({"one": {"path": "/*", "host": "a.test", "service": "a"}}) as (edge, _):
-    table(edge, [("http://a.test/x", "a", "a.test"), ("http://b.test/x", 404, "b.test")])
-
-
-@play
 def unknown_route():
   """an unknown route gets 404 NOT_FOUND with the error body, and the connection goes on"""
   with routed({"one": {"path": "/a", "service": "a"}}) as (edge, _), edge.client() as client:
@@ -182,16 +175,6 @@ def methods_and_prefixes():
 
 
 @play
-def connect_and_trace():
-  """CONNECT and TRACE get 405 even where a route takes every method"""
-  with routed({"one": {"path": "/*", "service": "a"}}) as (edge, origins):
-    for target, method in (("edge.test:80", "CONNECT"), ("/", "TRACE")):
-      with edge.client() as client:
-        assert_error(client.request(method, target), 405, "METHOD_NOT_ALLOWED")
-    same(origins["a"].requests, [])
-
-
-@play
 def listeners():
   """a route bound to a listener is not served on another, nor is its health"""
   with routed({"public": {"path": "/a/*", "service": "a", "listeners": ["main"]},
@@ -205,23 +188,6 @@ def listeners():
       response = client.get("/health")
       same((response.status, response.fields.one("content-type").split(";")[0]), (200, "application/json"))
       same(edge.log_line(requestId=response.fields.one("x-request-id"))["listener"], "inner")
-
-
-@play
-def canonical_paths():
-  """routing and the service see one canonical path"""
-  routes = {"secret": {"path": "/secret/*", "service": "a"}, "any": {"path": "/*", "service": "b"}}
-  with routed(routes) as (edge, origins):
-    with edge.client() as client:
-      for target, wanted, forwarded in (
-          ("/%73ecret/x", "a", "/secret/x"), ("//secret//x", "a", "/secret/x"), ("/./secret/x", "a", "/secret/x"),
-          ("/open/../secret/x", "a", "/secret/x"), ("/secret/../open", "b", "/open"), ("/secret%7e", "b", "/secret~"),
-          ("/%2573ecret", "b", "/%2573ecret"), ("/secret;x", "b", "/secret;x"), ("/open%c3%a4", "b", "/open%C3%A4")):
-        same(taken(client, target), wanted, target)
-        same(origins[wanted].last().target, forwarded, target)
-      for target in ("/open/..%2fsecret", "/open%2f..%2fsecret", "/open%5csecret", "/secret%00", "/open/%2e%2e/secret"):
-        with edge.client() as other:
-          same(taken(other, target), 400, target)
 
 
 @play

@@ -23,8 +23,8 @@ struct BodyStep: BitwiseCopyable, Equatable {
 /// The reading side of one body.
 struct BodyReader: BitwiseCopyable, Equatable {
   private enum State: UInt8 {
-    case firstDigit, digits, sizeEnd, extensionName, extensionNameRest, extensionValue, extensionToken
-    case extensionQuoted, extensionEscaped, extensionQuotedEnd, data, dataCR, dataLF
+    case firstDigit, digits, sizeEnd, extensionName, extensionNameRest, extensionNameEnd, extensionValue
+    case extensionToken, extensionQuoted, extensionEscaped, extensionQuotedEnd, extensionEnd, data, dataCR, dataLF
     case trailerStart, trailerName, trailerValue, trailerEnd, lastEnd, length, untilClose, done
   }
 
@@ -51,13 +51,9 @@ struct BodyReader: BitwiseCopyable, Equatable {
   /// The end of the connection is the end of this body, not a cut.
   var endsWithConnection: Bool { state == .untilClose }
 
-  /// Bytes that the current chunk has said it will bring and that have not come.
-  var announcedBytes: UInt64 {
-    switch state {
-    case .data, .sizeEnd, .digits: remaining
-    default: 0
-    }
-  }
+  /// Bytes that the current chunk has said it will bring and that have not come. Nothing while its size is still being
+  /// read: what is no size at all is a fault, however much of it has come.
+  var announcedBytes: UInt64 { state == .data ? remaining : 0 }
 
   /// Content that is still to come, where its length was said in front of it.
   var remainingBytes: UInt64? { state == .length ? remaining : nil }
@@ -110,8 +106,8 @@ struct BodyReader: BitwiseCopyable, Equatable {
   private mutating func advance(_ byte: UInt8, _ classes: ByteClasses) -> HeadFault? {
     switch state {
     case .firstDigit, .digits, .sizeEnd: return advanceSize(byte)
-    case .extensionName, .extensionNameRest, .extensionValue, .extensionToken, .extensionQuoted, .extensionEscaped,
-      .extensionQuotedEnd:
+    case .extensionName, .extensionNameRest, .extensionNameEnd, .extensionValue, .extensionToken, .extensionQuoted,
+      .extensionEscaped, .extensionQuotedEnd, .extensionEnd:
       extra += 1
       if Int(extra) > Limits.chunkExtensionBytesMax { return .badChunkExtension }
       return advanceExtension(byte, classes)
@@ -152,6 +148,8 @@ struct BodyReader: BitwiseCopyable, Equatable {
         state = .sizeEnd
       } else if byte == 0x3b {
         state = .extensionName
+      } else if byte == 0x20 || byte == 0x09 {
+        state = .extensionEnd
       } else {
         return .badChunkSize
       }
@@ -164,12 +162,20 @@ struct BodyReader: BitwiseCopyable, Equatable {
     }
   }
 
+  /// White space may stand around a semicolon and an equals sign, where a recipient has to skip it (RFC 9112 section
+  /// 7.1.1), but not in front of the end of the line.
   private mutating func advanceExtension(_ byte: UInt8, _ classes: ByteClasses) -> HeadFault? {
     let isToken = classes.has(byte, .token)
+    let isBlank = byte == 0x20 || byte == 0x09
     switch state {
     case .extensionName where isToken: state = .extensionNameRest
     case .extensionNameRest where isToken: break
-    case .extensionNameRest where byte == 0x3d: state = .extensionValue
+    case .extensionName where isBlank, .extensionNameEnd where isBlank, .extensionValue where isBlank,
+      .extensionEnd where isBlank:
+      break
+    case .extensionNameRest where isBlank: state = .extensionNameEnd
+    case .extensionToken where isBlank, .extensionQuotedEnd where isBlank: state = .extensionEnd
+    case .extensionNameRest where byte == 0x3d, .extensionNameEnd where byte == 0x3d: state = .extensionValue
     case .extensionValue where isToken: state = .extensionToken
     case .extensionValue where byte == 0x22: state = .extensionQuoted
     case .extensionToken where isToken: break
@@ -177,8 +183,8 @@ struct BodyReader: BitwiseCopyable, Equatable {
     case .extensionQuoted where byte == 0x5c: state = .extensionEscaped
     case .extensionQuoted where byte >= 0x20 && byte != 0x7f || byte == 0x09: break
     case .extensionEscaped where byte >= 0x20 && byte != 0x7f || byte == 0x09: state = .extensionQuoted
-    case .extensionNameRest where byte == 0x3b, .extensionToken where byte == 0x3b,
-      .extensionQuotedEnd where byte == 0x3b:
+    case .extensionNameRest where byte == 0x3b, .extensionNameEnd where byte == 0x3b,
+      .extensionToken where byte == 0x3b, .extensionQuotedEnd where byte == 0x3b, .extensionEnd where byte == 0x3b:
       state = .extensionName
     case .extensionNameRest where byte == 0x0d, .extensionToken where byte == 0x0d,
       .extensionQuotedEnd where byte == 0x0d:

@@ -7,7 +7,10 @@ OK = b"HTTP/1.1 200 OK\r\n"
 
 @dataclass
 class Row:
-  """`outcomes`: "502", "passed" with `body`, or "cut"; `then` is what the service does after its bytes."""
+  """`outcomes`: "502", "passed" with `body`, or "cut"; `then` is what the service does after its bytes.
+
+  `tail` is what the service sends behind its answer, in one write with the end of it. The client gets no field of
+  `lacks`."""
   name: str
   data: bytes
   outcomes: tuple
@@ -16,6 +19,8 @@ class Row:
   method: str = "GET"
   status: int = 200
   reused: bool | None = False
+  tail: bytes = b""
+  lacks: tuple = ()
 
 
 def bad(name, data, then="close"):
@@ -27,12 +32,13 @@ def cut(name, data, then="close"):
   return Row(name, data, ("502", "cut"), then)
 
 
-def good(name, data, body=b"ok", then=None, reused=True, status=200, method="GET"):
-  return Row(name, data, ("passed",), then, body, method, status, reused)
+def good(name, data, body=b"ok", then=None, reused=True, status=200, method="GET", lacks=()):
+  return Row(name, data, ("passed",), then, body, method, status, reused, lacks=lacks)
 
 
-def either(name, data, body=b"ok", then=None):
-  return Row(name, data, ("502", "passed"), then, body, reused=None)
+def tailed(name, data, tail, body=b"ok", method="GET", status=200, *others):
+  """An answer with something behind it: that reaches nobody, and the connection is not used again."""
+  return Row(name, data, ("passed", *others), "hang", body, method, status, False, tail)
 
 
 def headed(*lines, body=b"ok"):
@@ -54,7 +60,7 @@ STATUS_LINES = [
   good("an empty reason", status(b"HTTP/1.1 200 ")),
   good("a reason with bytes above 127", status(b"HTTP/1.1 200 \xc3\x96K")),
   good("an unknown status", status(b"HTTP/1.1 299 Odd"), status=299),
-  either("no space behind the status", status(b"HTTP/1.1 200")),
+  good("no space behind the status", status(b"HTTP/1.1 200")),
   good("a version that is not known yet", status(b"HTTP/1.2 200 OK")),
   bad("a status of 600", status(b"HTTP/1.1 600 Odd"), "hang"),
   bad("a status of 999", status(b"HTTP/1.1 999 Odd"), "hang"),
@@ -82,6 +88,8 @@ STATUS_LINES = [
   bad("an empty line before the status line", b"\r\n" + headed(_COUNTED), "hang"),
   bad("a switch of protocols that nobody asked for",
       b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n", "hang"),
+  *[good(f"an interim answer {number} before the answer", b"HTTP/1.1 %d Wait\r\nX-Early: 1\r\n\r\n" % number
+         + headed(_COUNTED), lacks=("x-early",)) for number in (100, 102, 103, 199)],
   bad("an interim answer with a body",
       b"HTTP/1.1 100 Continue\r\nContent-Length: 5\r\n\r\nhello" + headed(_COUNTED), "hang"),
   bad("an interim answer and the end", b"HTTP/1.1 100 Continue\r\n\r\n"),
@@ -116,16 +124,24 @@ FRAMINGS = [
   good("Connection: close", headed(_COUNTED, b"Connection: close"), then="close", reused=False),
   good("HEAD with a length", headed(b"Content-Length: 99", body=b""), b"", method="HEAD"),
   good("HEAD of a chunked answer", headed(b"Transfer-Encoding: chunked", body=b""), b"", method="HEAD"),
-  good("bytes behind the answer", headed(_COUNTED, body=b"okPOISON"), then="hang", reused=False),
-  good("an answer behind the answer", headed(_COUNTED) + headed(b"Content-Length: 6", body=b"POISON"), then="hang",
-       reused=False),
-  good("bytes behind the last chunk", coded(b"2\r\nok\r\n0\r\n\r\nPOISON"), then="hang", reused=False),
-  good("a body behind HEAD", headed(b"Content-Length: 6", body=b"POISON"), b"", "hang", False, method="HEAD"),
-  Row("a body behind 204", b"HTTP/1.1 204 No Content\r\n\r\nPOISON", ("502", "passed"), "hang", status=204),
-  Row("a 204 with a length", b"HTTP/1.1 204 No Content\r\nContent-Length: 6\r\n\r\nPOISON", ("502", "passed"), "hang",
-      status=204),
-  Row("a body behind 304", b"HTTP/1.1 304 Not Modified\r\nContent-Length: 6\r\n\r\nPOISON", ("502", "passed"), "hang",
-      status=304),
+  tailed("bytes behind the answer", headed(_COUNTED), b"POISON"),
+  tailed("an answer behind the answer", headed(_COUNTED), headed(b"Content-Length: 6", body=b"POISON")),
+  tailed("bytes behind the last chunk", coded(b"2\r\nok\r\n0\r\n\r\n"), b"POISON"),
+  tailed("an empty line behind the answer", headed(_COUNTED), b"\r\n"),
+  tailed("a body behind HEAD", headed(b"Content-Length: 6", body=b""), b"POISON", b"", "HEAD"),
+  tailed("chunks behind HEAD", headed(b"Transfer-Encoding: chunked", body=b""), b"2\r\nok\r\n0\r\n\r\n", b"", "HEAD"),
+  tailed("a body behind 204", b"HTTP/1.1 204 No Content\r\n\r\n", b"POISON", b"", "GET", 204),
+  tailed("a 204 with a length", b"HTTP/1.1 204 No Content\r\nContent-Length: 6\r\n\r\n", b"POISON", b"", "GET", 204),
+  tailed("a body behind 304", b"HTTP/1.1 304 Not Modified\r\nContent-Length: 6\r\n\r\n", b"POISON", b"", "GET", 304),
+  good("an extension", coded(b'2;a=b\r\nok\r\n0;c;d="e"\r\n\r\n')),
+  good("white space around an extension", coded(b"2 ; a\t= b\r\nok\r\n0\r\n\r\n")),
+  good("trailers", coded(b"2\r\nok\r\n0\r\nSet-Cookie: a=b\r\nContent-Length: 9\r\nConnection: close\r\n\r\n"),
+       lacks=("set-cookie",)),
+  good("a field that Connection names", headed(_COUNTED, b"Connection: X-Hop", b"X-Hop: 1"), lacks=("x-hop",)),
+  good("framing that Connection names", headed(_COUNTED, b"Connection: Content-Length")),
+  good("fields for one connection", headed(_COUNTED, b"Keep-Alive: timeout=5", b"Upgrade: h2c", b"Trailer: X-A",
+                                           b"Proxy-Connection: keep-alive", b"Proxy-Authenticate: Basic"),
+       lacks=("keep-alive", "upgrade", "trailer", "proxy-connection", "proxy-authenticate")),
   bad("chunked and a length", headed(b"Transfer-Encoding: chunked", _COUNTED, body=b"2\r\nok\r\n0\r\n\r\n"), "hang"),
   bad("two lengths", headed(_COUNTED, b"Content-Length: 3"), "hang"),
   bad("two lengths alike", headed(_COUNTED, _COUNTED), "hang"),
@@ -139,6 +155,23 @@ FRAMINGS = [
   bad("two codings", headed(b"Transfer-Encoding: gzip, chunked", body=b"2\r\nok\r\n0\r\n\r\n"), "hang"),
   bad("chunked twice", headed(*[b"Transfer-Encoding: chunked"] * 2, body=b"2\r\nok\r\n0\r\n\r\n"), "hang"),
   bad("chunked in HTTP/1.0", b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", "hang"),
+  bad("chunked and a length that is none", headed(b"Transfer-Encoding: chunked", b"Content-Length: x"), "hang"),
+  bad("chunked and a length of 0", headed(b"Content-Length: 0", b"Transfer-Encoding: chunked"), "hang"),
+  bad("chunked twice in a list", headed(b"Transfer-Encoding: chunked, chunked"), "hang"),
+  bad("chunked before gzip", headed(b"Transfer-Encoding: chunked, gzip"), "hang"),
+  bad("chunked and identity in two fields", headed(b"Transfer-Encoding: chunked", b"Transfer-Encoding: identity"),
+      "hang"),
+  bad("chunked with a parameter", headed(b"Transfer-Encoding: chunked;a=b"), "hang"),
+  bad("identity", headed(b"Transfer-Encoding: identity"), "hang"),
+  bad("xchunked", headed(b"Transfer-Encoding: xchunked"), "hang"),
+  bad("an empty coding", headed(b"Transfer-Encoding:"), "hang"),
+  bad("a coding behind a vertical tab", headed(b"Transfer-Encoding: \x0bchunked"), "hang"),
+  bad("two lengths in a list", headed(b"Content-Length: 2,3"), "hang"),
+  bad("a comma behind a length", headed(b"Content-Length: 2,"), "hang"),
+  bad("a length with a point", headed(b"Content-Length: 2.0"), "hang"),
+  bad("a length in quotes", headed(b'Content-Length: "2"'), "hang"),
+  bad("a length of 2^63", headed(b"Content-Length: 9223372036854775808"), "hang"),
+  bad("two lengths to HEAD", headed(_COUNTED, b"Content-Length: 3", body=b""), "hang"),
   cut("a body that is too short", headed(b"Content-Length: 9")),
   cut("a body that is too short, and a reset", headed(b"Content-Length: 9"), "reset"),
   cut("no last chunk", coded(b"2\r\nok\r\n")),

@@ -82,16 +82,16 @@ class Client:
   def send(self, data, deadline=None):
     send_all(self.sock, data, deadline)
 
-  def send_slowly(self, data, step=1):
+  def send_slowly(self, data, step=1, whole=False):
     """Sends `step` bytes at a time, each after the other side has read the one before.
 
-    Ends early, without failure, when the other side closes or has answered and reads no more."""
+    Ends early, without failure, when the other side closes or, unless `whole`, has answered and reads no more."""
     for at in range(0, len(data), step):
       try:
         send_all(self.sock, data[at:at + step])
       except OSError:
         return
-      eventually(lambda: not self.unread_there() or self.heard(), "the other side reads what was sent")
+      eventually(lambda: not self.unread_there() or self.heard() and not whole, "the other side reads what was sent")
       if self.heard() and self.unread_there():
         return
 

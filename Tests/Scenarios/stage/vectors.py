@@ -1,64 +1,7 @@
-"""Requests, good and bad, and what must become of each (RFC 9110, RFC 9112, RFC 3986).
+"""Requests, good and bad, and what must become of each (RFC 9110, RFC 9112, RFC 3986)."""
 
-A row names its bytes, the statuses that are right, whether the connection must close behind the answer (None: either),
-and what the origin must see when the request passes. A row whose statuses hold 200 and others leaves Edge the choice
-that the RFC leaves to a recipient; the counts must be right all the same."""
-
-from dataclasses import dataclass, field
-
-from .client import chunked, head
-
-
-@dataclass
-class Row:
-  name: str
-  data: bytes
-  statuses: tuple
-  closes: bool | None = True
-  target: str | None = None
-  body: bytes = b""
-  has: dict = field(default_factory=dict)
-  lacks: tuple = ()
-
-  @property
-  def passes(self):
-    return self.statuses == (200,)
-
-
-def good(name, data, target="/v", body=b"", has=None, lacks=(), closes=False):
-  return Row(name, data, (200,), closes, target, body, has or {}, lacks)
-
-
-def refused(name, data, *statuses):
-  return Row(name, data, statuses or (400,))
-
-
-def either(name, data, *statuses, target="/v", body=b"", closes=None):
-  return Row(name, data, (200,) + (statuses or (400,)), closes, target, body)
-
-
-def answered(name, data, *statuses):
-  """Refused without any doubt about where the request ends, so the connection may stay."""
-  return Row(name, data, statuses, None)
-
-
-def line(text, host=b"Host: edge.test\r\n"):
-  """A request of one request line and a Host field."""
-  return text + b"\r\n" + host + b"\r\n"
-
-
-def with_fields(*lines, method=b"GET", version=b"1.1", body=b"", host=b"Host: edge.test\r\n"):
-  return method + b" /v HTTP/" + version + b"\r\n" + host + b"".join(text + b"\r\n" for text in lines) + b"\r\n" + body
-
-
-def post(*lines, body=b"", version=b"1.1"):
-  return with_fields(*lines, method=b"POST", version=version, body=body)
-
-
-def coded(body, *lines):
-  """A chunked request with these raw bytes as its body."""
-  return post(b"Transfer-Encoding: chunked", *lines, body=body)
-
+from .client import chunked
+from .sending import answered, coded, counted, good, line, post, refused, with_fields
 
 REQUEST_LINES = [
   good("origin-form", line(b"GET /v HTTP/1.1")),
@@ -80,17 +23,23 @@ REQUEST_LINES = [
   good("DELETE", line(b"DELETE /v HTTP/1.1")),
   good("OPTIONS with a path", line(b"OPTIONS /v HTTP/1.1")),
   good("a method of another RFC", line(b"PROPFIND /v HTTP/1.1")),
-  either("a method of every token letter", line(b"A!#$%&'*+-.^_`|~9 /v HTTP/1.1"), 400, 405, 501),
-  either("a method in small letters", line(b"get /v HTTP/1.1"), 400, 405, 501),
-  either("a method of 300 letters", line(b"M" * 300 + b" /v HTTP/1.1"), 400, 405, 431, 501),
+  good("a method of every token letter", line(b"A!#$%&'*+-.^_`|~9 /v HTTP/1.1")),
+  good("a method in small letters", line(b"get /v HTTP/1.1")),
+  refused("a method of 300 letters", line(b"M" * 300 + b" /v HTTP/1.1")),
   good("HTTP/1.0 without Host", line(b"GET /v HTTP/1.0", b""), closes=True, has={"via": "1.0 edge"}),
-  either("HTTP/1.2", line(b"GET /v HTTP/1.2"), 400, 505),
+  good("HTTP/1.2", line(b"GET /v HTTP/1.2")),
   good("one empty line before the request line", b"\r\n" + line(b"GET /v HTTP/1.1")),
-  either("two empty lines before the request line", b"\r\n\r\n" + line(b"GET /v HTTP/1.1")),
+  refused("two empty lines before the request line", b"\r\n\r\n" + line(b"GET /v HTTP/1.1")),
   refused("an LF before the request line", b"\n" + line(b"GET /v HTTP/1.1")),
-  answered("CONNECT", line(b"CONNECT edge.test:443 HTTP/1.1", b"Host: edge.test:443\r\n"), 405),
-  answered("TRACE", line(b"TRACE /v HTTP/1.1"), 405),
-  answered("OPTIONS with an asterisk", line(b"OPTIONS * HTTP/1.1"), 200, 204, 400, 404, 405, 501),
+  refused("CONNECT", line(b"CONNECT edge.test:443 HTTP/1.1", b"Host: edge.test:443\r\n"), 405),
+  refused("TRACE", line(b"TRACE /v HTTP/1.1"), 405),
+  refused("CONNECT with a body", with_fields(b"Content-Length: 5", method=b"CONNECT", body=b"hello",
+                                             target=b"edge.test:443", host=b"Host: edge.test:443\r\n"), 405),
+  refused("CONNECT with a path", line(b"CONNECT /v HTTP/1.1"), 405),
+  refused("CONNECT in HTTP/1.0", line(b"CONNECT edge.test:443 HTTP/1.0", b"Host: edge.test:443\r\n"), 405),
+  refused("TRACE with a body", with_fields(b"Content-Length: 5", method=b"TRACE", body=b"hello"), 405),
+  refused("TRACE of an absolute target", line(b"TRACE http://edge.test/v HTTP/1.1"), 405),
+  good("OPTIONS with an asterisk", line(b"OPTIONS * HTTP/1.1"), "*"),
   refused("GET with an asterisk", line(b"GET * HTTP/1.1")),
   refused("two spaces before the target", line(b"GET  /v HTTP/1.1")),
   refused("two spaces before the version", line(b"GET /v  HTTP/1.1")),
@@ -103,10 +52,10 @@ REQUEST_LINES = [
   refused("no method", line(b" /v HTTP/1.1")),
   refused("no version", line(b"GET /v")),
   refused("no version and a space", line(b"GET /v ")),
-  refused("HTTP/0.9", line(b"GET /v HTTP/0.9"), 400, 505),
-  refused("HTTP/2.0", line(b"GET /v HTTP/2.0"), 400, 505),
-  refused("HTTP/3.0", line(b"GET /v HTTP/3.0"), 400, 505),
-  refused("the HTTP/2 preface", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400, 505),
+  refused("HTTP/0.9", line(b"GET /v HTTP/0.9"), 505),
+  refused("HTTP/2.0", line(b"GET /v HTTP/2.0"), 505),
+  refused("HTTP/3.0", line(b"GET /v HTTP/3.0"), 505),
+  refused("the HTTP/2 preface", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
   refused("a version in small letters", line(b"GET /v http/1.1")),
   refused("a version of one number", line(b"GET /v HTTP/1")),
   refused("a version with a leading zero", line(b"GET /v HTTP/01.1")),
@@ -158,8 +107,8 @@ HOSTS = [
   good("Host as IPv4 address", line(b"GET /v HTTP/1.1", b"Host: 127.0.0.1:80\r\n"), has={"host": "127.0.0.1:80"}),
   good("Host as IPv6 address", line(b"GET /v HTTP/1.1", b"Host: [::1]:80\r\n"), has={"host": "[::1]:80"}),
   good("Host as the last field", line(b"GET /v HTTP/1.1", b"A: b\r\nHost: edge.test\r\n"), has={"a": "b"}),
-  either("an empty Host", line(b"GET /v HTTP/1.1", b"Host:\r\n")),
-  either("Host with an empty port", line(b"GET /v HTTP/1.1", b"Host: edge.test:\r\n")),
+  refused("an empty Host", line(b"GET /v HTTP/1.1", b"Host:\r\n")),
+  good("Host with an empty port", line(b"GET /v HTTP/1.1", b"Host: edge.test:\r\n")),
   refused("no Host", line(b"GET /v HTTP/1.1", b"")),
   refused("Host twice, alike", line(b"GET /v HTTP/1.1", b"Host: edge.test\r\nHost: edge.test\r\n")),
   refused("Host twice", line(b"GET /v HTTP/1.1", b"Host: edge.test\r\nHost: other.test\r\n")),
@@ -204,7 +153,7 @@ FIELDS = [
   good("100 fields", with_fields(*[b"A%d: b" % number for number in range(99)]), has={"a98": "b"}),
   refused("101 fields", with_fields(*[b"A%d: b" % number for number in range(100)]), 431),
   refused("a head above the limit", with_fields(b"A: " + b"b" * 17000), 431),
-  refused("a request line above the limit", line(b"GET /v?" + b"a" * 17000 + b" HTTP/1.1"), 414, 431),
+  refused("a request line above the limit", line(b"GET /v?" + b"a" * 17000 + b" HTTP/1.1"), 431),
   refused("a space before the colon", with_fields(b"A : b")),
   refused("a tab before the colon", with_fields(b"A\t: b")),
   refused("a space within a name", with_fields(b"A b: c")),
@@ -237,13 +186,17 @@ FIELDS = [
        lacks=("upgrade", "http2-settings")),
   refused("an upgrade with a body",
           post(b"Connection: upgrade", b"Upgrade: websocket", b"Content-Length: 1", body=b"a")),
-  either("a Connection option that is no token", with_fields(b"Connection: a b")),
+  refused("a Connection option that is no token", with_fields(b"Connection: a b")),
   good("an empty element in Connection", with_fields(b"Connection: , close,"), closes=True),
 ]
 
 LENGTHS = [
   good("a counted body", post(b"Content-Length: 5", body=b"hello"), body=b"hello"),
   good("a counted body of GET", with_fields(b"Content-Length: 5", body=b"hello"), body=b"hello"),
+  good("a counted body of HEAD", with_fields(b"Content-Length: 5", body=b"hello", method=b"HEAD"), body=b"hello"),
+  good("a counted body of DELETE", with_fields(b"Content-Length: 5", body=b"hello", method=b"DELETE"), body=b"hello"),
+  good("a counted body of OPTIONS", with_fields(b"Content-Length: 5", body=b"hello", method=b"OPTIONS"),
+       body=b"hello"),
   good("a count of 0", post(b"Content-Length: 0")),
   good("white space around the count", post(b"Content-Length: \t5 ", body=b"hello"), body=b"hello"),
   good("a body that looks like a request", post(b"Content-Length: 25", body=b"GET /evil HTTP/1.1\r\nA: b\r"),
@@ -251,7 +204,7 @@ LENGTHS = [
   good("POST without a body", post()),
   good("a counted body in HTTP/1.0", post(b"Content-Length: 5", body=b"hello", version=b"1.0"), body=b"hello",
        closes=True),
-  either("leading zeros in the count", post(b"Content-Length: 005", body=b"hello"), body=b"hello"),
+  good("leading zeros in the count", post(b"Content-Length: 005", body=b"hello"), body=b"hello"),
   refused("an empty count", post(b"Content-Length:", body=b"hello")),
   refused("a count of white space", post(b"Content-Length: \t", body=b"hello")),
   refused("a plus sign", post(b"Content-Length: +5", body=b"hello")),
@@ -272,11 +225,13 @@ LENGTHS = [
   refused("two alike", post(b"Content-Length: 5", b"Content-Length: 5", body=b"hello")),
   refused("two that differ", post(b"Content-Length: 0", b"Content-Length: 5", body=b"hello")),
   refused("two, one empty", post(b"Content-Length: 5", b"Content-Length:", body=b"hello")),
-  refused("2^64", post(b"Content-Length: 18446744073709551616", body=b"hello"), 400, 413),
-  refused("2^64 and 5", post(b"Content-Length: 18446744073709551621", body=b"hello"), 400, 413),
-  refused("2^63", post(b"Content-Length: 9223372036854775808", body=b"hello"), 400, 413),
-  refused("a count of 40 digits", post(b"Content-Length: " + b"9" * 40, body=b"hello"), 400, 413),
+  refused("2^64", post(b"Content-Length: 18446744073709551616", body=b"hello")),
+  refused("2^64 and 5", post(b"Content-Length: 18446744073709551621", body=b"hello")),
+  refused("2^63", post(b"Content-Length: 9223372036854775808", body=b"hello")),
+  refused("a count of 40 digits", post(b"Content-Length: " + b"9" * 40, body=b"hello")),
   refused("digits of another script", post("Content-Length: ５".encode(), body=b"hello")),
+  refused("a space above 127", post(b"Content-Length: \xa05", body=b"hello")),
+  refused("a space above 127 in the name", post(b"Content-Length\xa0: 5", body=b"hello")),
   refused("a space before the colon", post(b"Content-Length : 5", body=b"hello")),
   refused("a body of GET in HTTP/1.0", with_fields(b"Content-Length: 5", body=b"hello", version=b"1.0")),
   refused("a body of DELETE in HTTP/1.0",
@@ -301,31 +256,40 @@ CODINGS = [
           post(b"Content-Length: 0", b"Transfer-Encoding: chunked", body=chunked(b"hello"))),
   refused("chunked and a bad count", post(b"Transfer-Encoding: chunked", b"Content-Length: x", body=chunked(b"hello"))),
   refused("another coding and a count",
-          post(b"Transfer-Encoding: gzip", b"Content-Length: 5", body=b"hello"), 400, 501),
+          post(b"Transfer-Encoding: gzip", b"Content-Length: 5", body=b"hello")),
   refused("chunked in HTTP/1.0", post(b"Transfer-Encoding: chunked", body=chunked(b"hello"), version=b"1.0")),
-  refused("chunked twice in a list", post(b"Transfer-Encoding: chunked, chunked", body=chunked(b"hello")), 400, 501),
+  refused("chunked in HTTP/1.0 with keep-alive",
+          post(b"Connection: keep-alive", b"Transfer-Encoding: chunked", body=chunked(b"hello"), version=b"1.0")),
+  refused("chunked and a count in HTTP/1.0",
+          post(b"Content-Length: 5", b"Transfer-Encoding: chunked", body=chunked(b"hello"), version=b"1.0")),
+  refused("gzip in HTTP/1.0", post(b"Transfer-Encoding: gzip", body=b"hello", version=b"1.0")),
+  refused("chunked twice in a list", post(b"Transfer-Encoding: chunked, chunked", body=chunked(b"hello"))),
   refused("chunked twice in two fields",
           post(b"Transfer-Encoding: chunked", b"Transfer-Encoding: chunked", body=chunked(b"hello"))),
   refused("chunked and identity in two fields",
-          post(b"Transfer-Encoding: chunked", b"Transfer-Encoding: identity", body=chunked(b"hello")), 400, 501),
+          post(b"Transfer-Encoding: chunked", b"Transfer-Encoding: identity", body=chunked(b"hello"))),
   refused("identity and chunked in two fields",
-          post(b"Transfer-Encoding: identity", b"Transfer-Encoding: chunked", body=chunked(b"hello")), 400, 501),
+          post(b"Transfer-Encoding: identity", b"Transfer-Encoding: chunked", body=chunked(b"hello"))),
   refused("chunked and nothing in two fields",
-          post(b"Transfer-Encoding: chunked", b"Transfer-Encoding:", body=chunked(b"hello")), 400, 501),
-  refused("chunked before gzip", post(b"Transfer-Encoding: chunked, gzip", body=chunked(b"hello")), 400, 501),
-  refused("gzip before chunked", post(b"Transfer-Encoding: gzip, chunked", body=chunked(b"hello")), 400, 501),
+          post(b"Transfer-Encoding: chunked", b"Transfer-Encoding:", body=chunked(b"hello"))),
+  refused("chunked before gzip", post(b"Transfer-Encoding: chunked, gzip", body=chunked(b"hello"))),
+  refused("gzip before chunked", post(b"Transfer-Encoding: gzip, chunked", body=chunked(b"hello")), 501),
   refused("gzip", post(b"Transfer-Encoding: gzip", body=chunked(b"hello")), 501),
-  refused("identity", post(b"Transfer-Encoding: identity", body=b"hello"), 400, 501),
-  refused("an empty coding", post(b"Transfer-Encoding:", body=chunked(b"hello")), 400, 501),
-  refused("xchunked", post(b"Transfer-Encoding: xchunked", body=chunked(b"hello")), 400, 501),
-  refused("chunkedx", post(b"Transfer-Encoding: chunkedx", body=chunked(b"hello")), 400, 501),
-  refused("chunked with a parameter", post(b"Transfer-Encoding: chunked;a=b", body=chunked(b"hello")), 400, 501),
-  refused("chunked with a word behind", post(b"Transfer-Encoding: chunked x", body=chunked(b"hello")), 400, 501),
-  refused("chunked in quotes", post(b'Transfer-Encoding: "chunked"', body=chunked(b"hello")), 400, 501),
-  refused("a comma before chunked", post(b"Transfer-Encoding: , chunked", body=chunked(b"hello")), 400, 501),
-  refused("a comma behind chunked", post(b"Transfer-Encoding: chunked,", body=chunked(b"hello")), 400, 501),
+  refused("identity", post(b"Transfer-Encoding: identity", body=b"hello"), 501),
+  refused("an empty coding", post(b"Transfer-Encoding:", body=chunked(b"hello"))),
+  refused("xchunked", post(b"Transfer-Encoding: xchunked", body=chunked(b"hello")), 501),
+  refused("chunkedx", post(b"Transfer-Encoding: chunkedx", body=chunked(b"hello")), 501),
+  refused("chunked with a parameter", post(b"Transfer-Encoding: chunked;a=b", body=chunked(b"hello")), 501),
+  refused("chunked with a word behind", post(b"Transfer-Encoding: chunked x", body=chunked(b"hello")), 501),
+  refused("chunked in quotes", post(b'Transfer-Encoding: "chunked"', body=chunked(b"hello")), 501),
+  refused("a comma before chunked", post(b"Transfer-Encoding: , chunked", body=chunked(b"hello")), 501),
+  refused("a comma behind chunked", post(b"Transfer-Encoding: chunked,", body=chunked(b"hello")), 501),
   refused("a vertical tab before chunked", post(b"Transfer-Encoding: \x0bchunked", body=chunked(b"hello"))),
   refused("a NUL behind chunked", post(b"Transfer-Encoding: chunked\0", body=chunked(b"hello"))),
+  refused("a space above 127 behind chunked", post(b"Transfer-Encoding: chunked\xa0", body=chunked(b"hello")), 501),
+  refused("a line feed above 127 before chunked", post(b"Transfer-Encoding: \x85chunked", body=chunked(b"hello")), 501),
+  refused("chunked hidden behind an LF", post(b"A: b\nTransfer-Encoding: chunked", body=chunked(b"hello"))),
+  refused("a space above 127 in the name", post(b"Transfer-Encoding\xa0: chunked", body=chunked(b"hello"))),
   refused("a space before the colon", post(b"Transfer-Encoding : chunked", body=chunked(b"hello"))),
   refused("a folded coding", post(b"Transfer-Encoding:", b" chunked", body=chunked(b"hello"))),
   refused("chunked hidden behind a CR", post(b"A: b\rTransfer-Encoding: chunked", body=chunked(b"hello"))),
@@ -343,7 +307,7 @@ CHUNKS = [
   good("an extension with a value", coded(b"5;a=b\r\n" + _DATA), body=b"hello"),
   good("an extension in quotes", coded(b'5;a="b c"\r\n' + _DATA), body=b"hello"),
   good("an escaped quote in an extension", coded(b'5;a="b\\"c\\\\"\r\n' + _DATA), body=b"hello"),
-  refused("white space around an extension", coded(b"5;a = b\r\n" + _DATA)),
+  good("white space around the parts of an extension", coded(b"5 ;\ta = b \t; c\r\n" + _DATA), body=b"hello"),
   refused("an escaped line end in an extension", coded(b'5;a="b\\\r\n"\r\n' + _DATA)),
   good("two extensions", coded(b"5;a=b;c\r\n" + _DATA), body=b"hello"),
   good("an extension of the last chunk", coded(b"5\r\nhello\r\n0;a=b\r\n\r\n"), body=b"hello"),
@@ -351,8 +315,8 @@ CHUNKS = [
   good("trailers that would frame or route",
        coded(b"5\r\nhello\r\n0\r\nContent-Length: 9\r\nHost: other.test\r\nAuthorization: a\r\n\r\n"),
        body=b"hello", has={"host": "edge.test"}, lacks=("authorization",)),
-  either("many leading zeros", coded(b"00000000000000000005\r\n" + _DATA), body=b"hello"),
-  either("white space before an extension", coded(b"5 ;a=b\r\n" + _DATA), body=b"hello"),
+  refused("many leading zeros", coded(b"00000000000000000005\r\n" + _DATA)),
+  good("white space before an extension", coded(b"5 ;a=b\r\n" + _DATA), body=b"hello"),
   refused("an empty size", coded(b"\r\n" + _DATA)),
   refused("an extension without a size", coded(b";a=b\r\n" + _DATA)),
   refused("a size that is no number", coded(b"g\r\n" + _DATA)),
@@ -365,10 +329,10 @@ CHUNKS = [
   refused("an underscore in the size", coded(b"0_5\r\n" + _DATA)),
   refused("a comma behind the size", coded(b"5,5\r\n" + _DATA)),
   refused("2^52 - 1, above the limit of a body", coded(b"fffffffffffff\r\n" + _DATA), 413),
-  refused("2^52", coded(b"10000000000000\r\n" + _DATA), 400, 413),
-  refused("2^64 - 1", coded(b"ffffffffffffffff\r\n" + _DATA), 400, 413),
-  refused("2^64 and 5", coded(b"10000000000000005\r\n" + _DATA), 400, 413),
-  refused("2^68", coded(b"100000000000000000\r\n" + _DATA), 400, 413),
+  refused("2^52", coded(b"10000000000000\r\n" + _DATA)),
+  refused("2^64 - 1", coded(b"ffffffffffffffff\r\n" + _DATA)),
+  refused("2^64 and 5", coded(b"10000000000000005\r\n" + _DATA)),
+  refused("2^68", coded(b"100000000000000000\r\n" + _DATA)),
   refused("a bare LF behind the size", coded(b"5\n" + _DATA)),
   refused("a bare CR behind the size", coded(b"5\rx" + _DATA)),
   refused("a CR too many behind the size", coded(b"5\r\r\n" + _DATA)),
@@ -395,16 +359,13 @@ CHUNKS = [
   refused("a folded trailer", coded(b"5\r\nhello\r\n0\r\nA: b\r\n c\r\n\r\n")),
   refused("a bare LF behind a trailer", coded(b"5\r\nhello\r\n0\r\nA: b\n\r\n")),
   refused("a NUL in a trailer", coded(b"5\r\nhello\r\n0\r\nA: \0\r\n\r\n")),
-  refused("trailers without end", coded(b"5\r\nhello\r\n0\r\n" + b"A: b\r\n" * 20000 + b"\r\n"), 400, 431),
+  refused("trailers without end", coded(b"5\r\nhello\r\n0\r\n" + b"A: b\r\n" * 20000 + b"\r\n")),
 ]
 
 
-def path(text, *statuses, to=None):
+def path(text, to=None):
   data = line(b"GET " + text + b" HTTP/1.1")
-  if to is None:
-    return answered(text.decode("latin-1"), data, *(statuses or (400,)))
-  name = f"{text.decode('latin-1')} becomes {to}"
-  return either(name, data, *statuses, target=to) if statuses else good(name, data, to)
+  return good(f"{text.decode('latin-1')} becomes {to}", data, to) if to else refused(text.decode("latin-1"), data)
 
 
 PATHS = [
@@ -431,11 +392,11 @@ PATHS = [
   path(b"/%252e%252e/a", to="/%252e%252e/a"),
   path(b"/a?x=../%2f//%7e", to="/a?x=../%2f//%7e"),
   path(b"/a%25", to="/a%25"),
-  path(b"/a%c0%af", 400, to="/a%C0%AF"),
-  path(b"/a%0d%0ab", 400, to="/a%0D%0Ab"),
-  path(b"/..", 400, to="/"),
-  path(b"/a/../../b", 400, to="/b"),
-  path(b"/a/%2e/b", 400, to="/a/b"),
+  path(b"/a%c0%af", to="/a%C0%AF"),
+  path(b"/a%0d%0ab", to="/a%0D%0Ab"),
+  path(b"/.."),
+  path(b"/a/../../b"),
+  path(b"/a/%2e/b"),
   path(b"/a/%2e%2e/b"),
   path(b"/a/.%2e/b"),
   path(b"/a/%2E./b"),
@@ -452,8 +413,9 @@ PATHS = [
   path(b"/a%u002f"),
   path(b"/a<b>"),
   path(b"/a\"b"),
-  path(b"/a|b", 200, 400),
-  path(b"/a^b`{}", 200, 400),
+  path(b"/a|b", to="/a%7Cb"),
+  path(b"/a^[b]", to="/a%5E%5Bb%5D"),
+  path(b"/a`b{}"),
 ]
 
 # By topic, in the order of performance.
@@ -466,5 +428,3 @@ TABLE = {
   "chunks": CHUNKS,
   "paths": PATHS,
 }
-
-AFTER = head("GET", "/after")
