@@ -24,8 +24,6 @@ final class LedgerTicket: Sendable {
   nonisolated(unsafe) var charged = Amount.zero
   /// Settlements: what the account could not cover.
   nonisolated(unsafe) var shortfall = Amount.zero
-  /// It was posted before its turn, or there is nobody to post it to.
-  nonisolated(unsafe) var isDelivered = false
   /// Settlements: the ids of the attempt and of the exchange as text, and the texts of the settlement.
   private nonisolated(unsafe) let texts: BytePointer?  // written when it is made
 
@@ -73,13 +71,11 @@ final class LedgerTicket: Sendable {
 
   /// Hands the ticket with its answer to who waits; false when the inbox is full.
   func deliver() -> Bool {
-    guard let inbox, !isDelivered else { return true }
+    guard let inbox else { return true }
     // Who takes the message reads the ticket from then on.
-    isDelivered = true
     let reference = Unmanaged.passRetained(self)
     if inbox.post(.ledger(ticket: reference.toOpaque())) { return true }
     reference.release()
-    isDelivered = false
     return false
   }
 }

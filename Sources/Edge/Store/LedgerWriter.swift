@@ -269,8 +269,6 @@ final class LedgerWriter {
 
   private func finish(_ ticket: LedgerTicket, _ answer: LedgerAnswer) {
     gauges.left()
-    // Answered before its turn: it is no longer ours.
-    if ticket.isDelivered { return }
     ticket.answer = answer
     if !ticket.deliver() { undelivered.append(ticket) }
   }
